@@ -1,0 +1,82 @@
+// Import rules: default deny. Each folder lists what it may import; anything not listed is an error.
+const may = {
+  kernel: ['kernel'],
+  model: ['kernel', 'model'],
+  policy: ['kernel', 'model', 'policy'],
+  ports: ['kernel', 'model', 'ports'],
+  operations: ['kernel', 'model', 'policy', 'ports', 'operations'],
+  pipeline: ['kernel', 'model', 'policy', 'ports', 'operations', 'pipeline'],
+  'facades/aws-json': ['kernel', 'model', 'ports', 'operations', 'pipeline', 'facades/aws-json'],
+  'facades/admin': ['kernel', 'model', 'ports', 'facades/admin'],
+  authn: ['kernel', 'model', 'ports', 'authn'],
+  token: ['kernel', 'model', 'ports', 'token'],
+  store: ['kernel', 'model', 'ports', 'store'],
+  audit: ['kernel', 'model', 'ports', 'audit'],
+  process: ['kernel', 'model', 'ports', 'config', 'process'],
+  config: ['kernel', 'model', 'config'],
+  cli: ['kernel', 'model', 'ports', 'config', 'process', 'cli'],
+};
+
+const packages = {
+  pkcs11js: ['token'],
+  'graphene-pk11': ['token'],
+  libsql: ['store'],
+  kysely: ['store'],
+  express: ['facades/admin'],
+  'prom-client': ['process'],
+  winston: ['process'],
+  zod: ['config', 'token'],
+  yaml: ['config'],
+  commander: ['cli'],
+};
+
+const src = (folder) => `^src/${folder}/`;
+
+module.exports = {
+  forbidden: [
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'no-unresolved', severity: 'error', from: {}, to: { couldNotResolve: true } },
+    ...Object.entries(may).map(([folder, allowed]) => ({
+      name: `${folder}-imports`,
+      severity: 'error',
+      from: { path: src(folder) },
+      to: { path: '^src/', pathNot: allowed.map(src) },
+    })),
+    {
+      name: 'unknown-folder',
+      severity: 'error',
+      from: { path: '^src/', pathNot: [...Object.keys(may).map(src), '^src/(main|compose)\\.ts$'] },
+      to: {},
+    },
+    {
+      name: 'nobody-imports-main',
+      severity: 'error',
+      from: { pathNot: '^src/main\\.ts$' },
+      to: { path: '^src/(main|compose)\\.ts$' },
+    },
+    ...Object.entries(packages).map(([name, folders]) => ({
+      name: `${name}-only-in-its-place`,
+      severity: 'error',
+      from: { path: '^src/', pathNot: folders.map(src) },
+      to: { path: `node_modules/${name}/` },
+    })),
+    {
+      name: 'unlisted-package',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: {
+        path: 'node_modules/',
+        pathNot: [...Object.keys(packages).map((n) => `node_modules/${n}/`), 'node_modules/@types/'],
+      },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'require', 'node', 'default', 'types'],
+    },
+  },
+};

@@ -1,0 +1,179 @@
+// AWS Signature Version 4 of one header-signed request, checked strictly. Pure: no I/O, no clock, no credential store.
+// Every `x-amz-*` header and `host` must be signed, the body is always hashed, nothing ambiguous is accepted
+// (AWS General Reference, "Signature Version 4 signing process").
+import { createHmac, hash, timingSafeEqual } from 'node:crypto';
+import { BridgeError } from '../kernel/errors.js';
+
+export interface SignedRequest {
+  readonly method: string;
+  /** Path and query as received. */
+  readonly url: string;
+  /** Node's rawHeaders: name, value, name, value …, duplicates kept. */
+  readonly rawHeaders: readonly string[];
+  readonly body: Buffer;
+}
+
+/** What the Authorization header claims, read strictly but not believed until `verifySignature` says so. */
+export interface SignatureClaim {
+  readonly accessKeyId: string;
+  /** YYYYMMDD */
+  readonly date: string;
+  readonly region: string;
+  readonly service: string;
+  readonly signedHeaders: readonly string[];
+  readonly signature: Buffer;
+  /** YYYYMMDDTHHMMSSZ */
+  readonly amzDate: string;
+  readonly headers: ReadonlyMap<string, string>;
+}
+
+export const skewMs = 5 * 60_000;
+
+const emptyPathOk = new Set(['/', '']);
+const unrepeatable = new Set([
+  'authorization',
+  'host',
+  'x-amz-date',
+  'x-amz-target',
+  'x-amz-security-token',
+  'x-amz-content-sha256',
+]);
+const authorization =
+  /^AWS4-HMAC-SHA256 +Credential=([A-Za-z0-9_]{1,128})\/(\d{8})\/([a-z0-9-]{1,64})\/([a-z0-9-]{1,64})\/aws4_request, *SignedHeaders=([a-z0-9;_.-]{1,4096}), *Signature=([0-9a-f]{64})$/;
+
+/**
+ * Reads the claim. Errors: MissingAuthenticationToken (no Authorization), IncompleteSignature (not the one form accepted),
+ * InvalidSignature (a header that must be signed is not).
+ */
+export function readClaim(request: SignedRequest): SignatureClaim {
+  const headers = collectHeaders(request.rawHeaders);
+  const value = headers.get('authorization');
+  if (value === undefined) throw new BridgeError('MissingAuthenticationTokenException', 'Missing Authentication Token');
+  const match = authorization.exec(value);
+  if (match === null) throw incomplete('Authorization header is not in the form of AWS Signature Version 4.');
+  const [, accessKeyId = '', date = '', region = '', service = '', signedList = '', signature = ''] = match;
+  const amzDate = headers.get('x-amz-date');
+  if (amzDate === undefined || !/^\d{8}T\d{6}Z$/.test(amzDate)) {
+    throw incomplete("Authorization header requires existence of a valid 'X-Amz-Date' header.");
+  }
+  const signedHeaders = signedList.split(';');
+  requireSigned(headers, signedHeaders);
+  return {
+    accessKeyId,
+    date,
+    region,
+    service,
+    signedHeaders,
+    signature: Buffer.from(signature, 'hex'),
+    amzDate,
+    headers,
+  };
+}
+
+/** Throws InvalidSignature when the request's time is more than five minutes from `nowMs`, in AWS's words. */
+export function checkSkew(claim: SignatureClaim, nowMs: number): void {
+  const at = parseAmzDate(claim.amzDate);
+  if (Number.isNaN(at) || claim.amzDate.slice(0, 8) !== claim.date) {
+    throw new BridgeError(
+      'InvalidSignatureException',
+      'Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP.',
+    );
+  }
+  const now = amzDateOf(nowMs);
+  if (at < nowMs - skewMs) {
+    throw new BridgeError(
+      'InvalidSignatureException',
+      `Signature expired: ${claim.amzDate} is now earlier than ${amzDateOf(nowMs - skewMs)} (${now} - 5 min.)`,
+    );
+  }
+  if (at > nowMs + skewMs) {
+    throw new BridgeError(
+      'InvalidSignatureException',
+      `Signature not yet current: ${claim.amzDate} is still later than ${amzDateOf(nowMs + skewMs)} (${now} + 5 min.)`,
+    );
+  }
+}
+
+/** HMAC chain of the secret over the scope: 32 bytes, the same for a whole day, so callers may keep it. */
+export function signingKey(secret: string, date: string, region: string, service: string): Buffer {
+  const hmac = (key: string | Buffer, data: string): Buffer => createHmac('sha256', key).update(data).digest();
+  return hmac(hmac(hmac(hmac(`AWS4${secret}`, date), region), service), 'aws4_request');
+}
+
+/** Whether the signature is the one `key` gives. Compares in constant time; the body is hashed whatever its header says. */
+export function verifySignature(request: SignedRequest, claim: SignatureClaim, key: Buffer): boolean {
+  const bodyHash = hash('sha256', request.body);
+  const stated = claim.headers.get('x-amz-content-sha256');
+  const scope = `${claim.date}/${claim.region}/${claim.service}/aws4_request`;
+  const toSign = `AWS4-HMAC-SHA256\n${claim.amzDate}\n${scope}\n${hash('sha256', canonicalRequest(request, claim, bodyHash))}`;
+  const expected = createHmac('sha256', key).update(toSign).digest();
+  return timingSafeEqual(expected, claim.signature) && (stated === undefined || stated === bodyHash);
+}
+
+function canonicalRequest(request: SignedRequest, claim: SignatureClaim, bodyHash: string): string {
+  let lines = '';
+  for (const name of claim.signedHeaders) lines += `${name}:${claim.headers.get(name) ?? ''}\n`;
+  return `${request.method}\n/\n\n${lines}\n${claim.signedHeaders.join(';')}\n${bodyHash}`;
+}
+
+function collectHeaders(raw: readonly string[]): Map<string, string> {
+  const headers = new Map<string, string>();
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = (raw[i] ?? '').toLowerCase();
+    const value = (raw[i + 1] ?? '').trim().replace(/ {2,}/g, ' ');
+    const before = headers.get(name);
+    if (before !== undefined && unrepeatable.has(name)) throw incomplete('A header of the signature was sent twice.');
+    headers.set(name, before === undefined ? value : `${before},${value}`);
+  }
+  return headers;
+}
+
+function requireSigned(headers: ReadonlyMap<string, string>, signedHeaders: readonly string[]): void {
+  const signed = new Set(signedHeaders);
+  const sorted = signedHeaders.every((name, i) => i === 0 || (signedHeaders[i - 1] ?? '') < name);
+  if (!sorted) throw incomplete('SignedHeaders must be sorted and each named once.');
+  for (const name of signedHeaders) {
+    if (!headers.has(name))
+      throw new BridgeError('InvalidSignatureException', 'A signed header is missing from the request.');
+  }
+  for (const name of headers.keys()) {
+    const must = name === 'host' || name.startsWith('x-amz-');
+    if (must && !signed.has(name)) {
+      throw new BridgeError(
+        'InvalidSignatureException',
+        "'Host' and every 'X-Amz-*' header must be a 'SignedHeader' in the AWS Authorization.",
+      );
+    }
+  }
+  if (!signed.has('host')) {
+    throw new BridgeError(
+      'InvalidSignatureException',
+      "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
+    );
+  }
+}
+
+/** Only the root path without a query is served: presigned and path-carrying forms are refused before anything is computed. */
+export function isServedPath(url: string): boolean {
+  return emptyPathOk.has(url);
+}
+
+function parseAmzDate(value: string): number {
+  const [y, mo, d, h, mi, s] = [
+    value.slice(0, 4),
+    value.slice(4, 6),
+    value.slice(6, 8),
+    value.slice(9, 11),
+    value.slice(11, 13),
+    value.slice(13, 15),
+  ];
+  return Date.parse(`${y}-${mo}-${d}T${h}:${mi}:${s}Z`);
+}
+
+function amzDateOf(ms: number): string {
+  return new Date(ms).toISOString().replace(/[-:]|\.\d{3}/g, '');
+}
+
+function incomplete(message: string): BridgeError {
+  return new BridgeError('IncompleteSignatureException', message);
+}

@@ -1,0 +1,20 @@
+// The encryption context's one canonical form. Two contexts are equal exactly when their bytes here are equal.
+
+/** Names and values as the caller sent them: case-sensitive, order without meaning (AWS KMS, "Encryption context"). */
+export type EncryptionContext = Readonly<Record<string, string>>;
+
+/**
+ * Pairs sorted by the UTF-8 bytes of their names; each string as u32 length (big endian) and its UTF-8 bytes.
+ * Length prefixes make the form injective: no choice of names and values can imitate another context.
+ */
+export function canonicalContext(context: EncryptionContext): Buffer {
+  const pairs = Object.entries(context).map(([name, value]) => [Buffer.from(name), Buffer.from(value)] as const);
+  pairs.sort(([a], [b]) => Buffer.compare(a, b));
+  return Buffer.concat(pairs.flatMap(([name, value]) => [u32(name.length), name, u32(value.length), value]));
+}
+
+function u32(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+}

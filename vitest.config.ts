@@ -1,0 +1,19 @@
+// Two projects: `unit` needs nothing but this source; `whole` runs real tokens, processes and clients.
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 10_000 } },
+      {
+        test: {
+          name: 'whole',
+          include: ['test/{token,store,audit,process,conformance,fault,packaging}/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          pool: 'forks',
+        },
+      },
+    ],
+  },
+});
