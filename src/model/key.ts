@@ -1,0 +1,73 @@
+// A KMS key as the daemon knows it: metadata and the names of its backing keys. The material itself is in the token and nowhere else.
+import { keyArn } from '../kernel/arn.js';
+import type { Strategy } from './ciphertext-blob.js';
+
+/** AWS's KeyState, as far as symmetric keys made in the token can reach it. */
+export type KeyState = 'Creating' | 'Enabled' | 'Disabled' | 'PendingDeletion' | 'Unavailable';
+
+export interface Tag {
+  readonly TagKey: string;
+  readonly TagValue: string;
+}
+
+/** One generation of a key's material. */
+export interface BackingKey {
+  /** KeyMaterialId, 64 hex digits. Its first 16 bytes are the object's CKA_ID and stand in each ciphertext. */
+  readonly materialId: string;
+  readonly strategy: Strategy;
+  readonly createdAtMs: number;
+}
+
+export interface KeyRef {
+  readonly region: string;
+  readonly accountId: string;
+  readonly keyId: string;
+}
+
+export interface Key extends KeyRef {
+  readonly status: 'creating' | 'enabled' | 'disabled' | 'pendingDeletion';
+  /** Set by the reconcile job when the token no longer holds an object of this key; the key then shows as Unavailable. */
+  readonly materialMissing: boolean;
+  readonly spec: 'SYMMETRIC_DEFAULT';
+  readonly usage: 'ENCRYPT_DECRYPT';
+  readonly description: string;
+  readonly createdAtMs: number;
+  readonly deletionAtMs: number | undefined;
+  /** The key policy's text, as its author wrote it. */
+  readonly policy: string;
+  readonly tags: readonly Tag[];
+  /** Oldest first; the last one encrypts. Empty only while `status` is creating. */
+  readonly backingKeys: readonly BackingKey[];
+  /** Material that is being generated: written before the object, cleared after it. Crash recovery starts from it. */
+  readonly pendingMaterialId: string | undefined;
+  /** The gateway lane that is generating it: only that lane's next start settles it. */
+  readonly lane: number;
+}
+
+export interface Alias {
+  readonly region: string;
+  readonly accountId: string;
+  /** Begins with `alias/`. */
+  readonly aliasName: string;
+  readonly keyId: string;
+  readonly createdAtMs: number;
+  readonly updatedAtMs: number;
+}
+
+export const arnOfKey = (key: KeyRef): string => keyArn(key.region, key.accountId, key.keyId);
+
+export function keyState(key: Key): KeyState {
+  if (key.status === 'creating') return 'Creating';
+  if (key.status === 'pendingDeletion') return 'PendingDeletion';
+  if (key.materialMissing) return 'Unavailable';
+  return key.status === 'enabled' ? 'Enabled' : 'Disabled';
+}
+
+export function currentBackingKey(key: Key): BackingKey {
+  const current = key.backingKeys.at(-1);
+  if (current === undefined) throw new Error(`key ${key.keyId} has no backing key`);
+  return current;
+}
+
+/** The object's CKA_ID: the first 16 bytes of the material id. */
+export const ckaIdOf = (materialId: string): Buffer => Buffer.from(materialId.slice(0, 32), 'hex');

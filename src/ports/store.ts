@@ -1,0 +1,85 @@
+// The state behind the line: keys, aliases, credentials. No SQL is visible here. Reads may come from a cache that drops what another
+// process changed within a second, and at once what this process changed. "Absent" is undefined; "could not look" is an error.
+// Rows that decide access are sealed under the token; a row whose seal does not match is never returned: the call fails with
+// BridgeError KMSInternal ("The stored record failed its integrity check.") and `Store.integrityFailures` names it.
+import type { Alias, Key, KeyRef } from '../model/key.js';
+import type { Credential } from '../model/principal.js';
+
+export interface AccountScope {
+  readonly region: string;
+  readonly accountId: string;
+}
+
+/** `after` is the last item of the page before; items come in the order of their names. `limit` ≥ 1. */
+export interface Page {
+  readonly after: string | undefined;
+  readonly limit: number;
+}
+
+export interface KeyStore {
+  find(ref: KeyRef): Promise<Key | undefined>;
+  /** The key that owns the backing key with this CKA_ID (32 hex digits), in this Region. */
+  findByMaterial(region: string, ckaId: string): Promise<Key | undefined>;
+  /** Key ids, ascending, without keys that are being created. */
+  list(scope: AccountScope, page: Page): Promise<readonly string[]>;
+  count(scope: AccountScope): Promise<number>;
+  /** Durable when it resolves. */
+  insert(key: Key): Promise<void>;
+  /**
+   * Reads the row afresh, checks its seal, writes what `change` makes of it and returns that, durable and visible in this process.
+   * What `change` throws goes to the caller and nothing is written; it may be called again when another writer came between.
+   * NotFoundException when the row is gone.
+   */
+  update(ref: KeyRef, change: (key: Key) => Key): Promise<Key>;
+  /** Removes the key and its aliases. No error when it is gone already. */
+  remove(ref: KeyRef): Promise<void>;
+  /** Keys of any account in this Region whose deletion is due. */
+  due(region: string, nowMs: number): Promise<readonly Key[]>;
+  /** Keys of this Region with `pendingMaterialId` set or in status creating, whose lane is accepted by `lane`. */
+  unsettled(region: string, lane: (lane: number) => boolean): Promise<readonly Key[]>;
+  /** Every key of this Region, for the reconcile job. */
+  all(region: string): Promise<readonly Key[]>;
+}
+
+export interface AliasStore {
+  find(scope: AccountScope, aliasName: string): Promise<Alias | undefined>;
+  /** Ascending by name; only those of `keyId` when it is given. */
+  list(scope: AccountScope, keyId: string | undefined, page: Page): Promise<readonly Alias[]>;
+  countOf(ref: KeyRef): Promise<number>;
+  /** AlreadyExistsException (`An alias with the name ARN already exists`) when the name is taken. */
+  insert(alias: Alias): Promise<void>;
+  /** Points an existing alias at another key. NotFoundException (`Alias ARN is not found.`) when it is gone. */
+  update(alias: Alias): Promise<void>;
+  /** NotFoundException as above. */
+  remove(scope: AccountScope, aliasName: string): Promise<void>;
+}
+
+export interface CredentialStore {
+  find(accessKeyId: string): Promise<Credential | undefined>;
+  /** The oldest root access key of an account. */
+  findRoot(accountId: string): Promise<Credential | undefined>;
+  insert(credential: Credential): Promise<void>;
+}
+
+/** Messages a backing key has encrypted, counted durably in blocks (NIST SP 800-38D §8.3: 2^32 random IVs a key). */
+export interface UsageStore {
+  /** Adds `count` messages to the key's total, durable when it resolves, and returns the total. */
+  reserve(materialId: string, count: number): Promise<number>;
+}
+
+/** Work that one process at a time may do, over all gateways and hosts. */
+export interface LeaseStore {
+  /** True when `holder` has the lease until now + `ttlMs`. */
+  take(name: string, holder: string, ttlMs: number): Promise<boolean>;
+}
+
+export interface Store {
+  readonly keys: KeyStore;
+  readonly aliases: AliasStore;
+  readonly credentials: CredentialStore;
+  readonly usage: UsageStore;
+  readonly leases: LeaseStore;
+  /** Rows found with a broken seal since the start, `table:id`, at most 100. */
+  integrityFailures(): readonly string[];
+  close(): Promise<void>;
+}

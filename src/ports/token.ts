@@ -1,0 +1,50 @@
+// One Region's token, in the KMS's terms. Implemented over IPC by src/token/client.ts; a simulation may bring another.
+// Every call can fail with BridgeError: DependencyTimeout (deadline passed; the effect is unknown), KMSInternal (token host away or token
+// suspect), KeyUnavailable (no object with that CKA_ID), InvalidCiphertext (tag does not match). Nothing is retried here.
+
+export interface TokenInfo {
+  readonly label: string;
+  readonly serial: string;
+  readonly model: string;
+  readonly manufacturer: string;
+}
+
+/** IV ‖ ciphertext ‖ tag. */
+export type Sealed = Buffer;
+
+export interface Token {
+  info(): Promise<TokenInfo>;
+  /** AES-256, CKA_SENSITIVE, not CKA_EXTRACTABLE, ENCRYPT and DECRYPT only; attributes read back. `ckaId`: 16 bytes, unused. */
+  generateKey(ckaId: Buffer): Promise<void>;
+  /** Destroys every object with this CKA_ID. False: there was none (so that it may be called again). */
+  destroyKey(ckaId: Buffer): Promise<boolean>;
+  /** CKA_IDs of the AES keys in the token, the daemon's own left out. */
+  inventory(): Promise<readonly Buffer[]>;
+  /** AES-256-GCM, IV from the token. `aad`: 32 bytes. */
+  encrypt(ckaId: Buffer, aad: Buffer, plaintext: Buffer): Promise<Sealed>;
+  decrypt(ckaId: Buffer, aad: Buffer, sealed: Sealed): Promise<Buffer>;
+  /** Decrypts and encrypts again without the plaintext leaving the token host. */
+  reEncrypt(from: { ckaId: Buffer; aad: Buffer; sealed: Sealed }, to: { ckaId: Buffer; aad: Buffer }): Promise<Sealed>;
+  /** `bytes` (1..1024) of the token's randomness, and the same sealed. */
+  generateDataKey(ckaId: Buffer, aad: Buffer, bytes: number): Promise<{ plaintext: Buffer; sealed: Sealed }>;
+  generateDataKeyWithoutPlaintext(ckaId: Buffer, aad: Buffer, bytes: number): Promise<Sealed>;
+  /** 1..1024 bytes from the token's generator. */
+  random(bytes: number): Promise<Buffer>;
+  /** Makes the daemon's own keys (`daemonKeys`) in a token that has neither. Fails when one is already there. */
+  createDaemonKeys(): Promise<void>;
+  /** HMAC-SHA-256 under the daemon's row-seal key: 32 bytes. */
+  sealRow(data: Buffer): Promise<Buffer>;
+}
+
+/** CKA_IDs of the keys the daemon owns in each token: invisible to users ("AWS owned keys"). `encrypt`/`decrypt` take `secrets`. */
+export const daemonKeys = {
+  /** HMAC-SHA-256 over rows of the store. */
+  rowSeal: Buffer.from('hsmb-row-seal-01'),
+  /** AES-256 that wraps access keys' secrets. */
+  secrets: Buffer.from('hsmb-secrets--01'),
+} as const;
+
+/** The token of each served Region. The token host is started when its token is first used. */
+export interface Tokens {
+  of(region: string): Token;
+}
