@@ -3,15 +3,7 @@
 // (AWS General Reference, "Signature Version 4 signing process").
 import { createHmac, hash, timingSafeEqual } from 'node:crypto';
 import { BridgeError } from '../kernel/errors.js';
-
-export interface SignedRequest {
-  readonly method: string;
-  /** Path and query as received. */
-  readonly url: string;
-  /** Node's rawHeaders: name, value, name, value …, duplicates kept. */
-  readonly rawHeaders: readonly string[];
-  readonly body: Buffer;
-}
+import type { SignedRequest } from '../model/request.js';
 
 /** What the Authorization header claims, read strictly but not believed until `verifySignature` says so. */
 export interface SignatureClaim {
@@ -29,7 +21,6 @@ export interface SignatureClaim {
 
 export const skewMs = 5 * 60_000;
 
-const emptyPathOk = new Set(['/', '']);
 const unrepeatable = new Set([
   'authorization',
   'host',
@@ -42,10 +33,12 @@ const authorization =
   /^AWS4-HMAC-SHA256 +Credential=([A-Za-z0-9_]{1,128})\/(\d{8})\/([a-z0-9-]{1,64})\/([a-z0-9-]{1,64})\/aws4_request, *SignedHeaders=([a-z0-9;_.-]{1,4096}), *Signature=([0-9a-f]{64})$/;
 
 /**
- * Reads the claim. Errors: MissingAuthenticationToken (no Authorization), IncompleteSignature (not the one form accepted),
+ * Reads the claim. Errors: UnknownOperation (not POST /), MissingAuthenticationToken (no Authorization), IncompleteSignature (not the one form accepted),
  * InvalidSignature (a header that must be signed is not).
  */
 export function readClaim(request: SignedRequest): SignatureClaim {
+  // Presigned and path-carrying forms are not served; their query would otherwise go unsigned.
+  if (request.url !== '/' || request.method !== 'POST') throw new BridgeError('UnknownOperationException');
   const headers = collectHeaders(request.rawHeaders);
   const value = headers.get('authorization');
   if (value === undefined) throw new BridgeError('MissingAuthenticationTokenException', 'Missing Authentication Token');
@@ -151,11 +144,6 @@ function requireSigned(headers: ReadonlyMap<string, string>, signedHeaders: read
       "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
     );
   }
-}
-
-/** Only the root path without a query is served: presigned and path-carrying forms are refused before anything is computed. */
-export function isServedPath(url: string): boolean {
-  return emptyPathOk.has(url);
 }
 
 function parseAmzDate(value: string): number {

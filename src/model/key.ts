@@ -40,7 +40,7 @@ export interface Key extends KeyRef {
   readonly backingKeys: readonly BackingKey[];
   /** Material that is being generated: written before the object, cleared after it. Crash recovery starts from it. */
   readonly pendingMaterialId: string | undefined;
-  /** The gateway lane that is generating it: only that lane's next start settles it. */
+  /** The gateway incarnation that is generating it (`laneIncarnation`): only that lane's next start settles it. */
   readonly lane: number;
 }
 

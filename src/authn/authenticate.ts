@@ -1,0 +1,79 @@
+// From a signed request to its caller: claim, time, scope, credential, signature, in this order. A key id that is not known costs as
+// much as one that is, and both failures look like AWS's.
+import { BridgeError } from '../kernel/errors.js';
+import type { Clock } from '../kernel/clock.js';
+import { rootArn } from '../kernel/arn.js';
+import type { Credential, Principal } from '../model/principal.js';
+import type { SignedRequest } from '../model/request.js';
+import type { Authenticator, Caller } from '../ports/authenticator.js';
+import type { CredentialStore } from '../ports/store.js';
+import { checkSkew, readClaim, signingKey, verifySignature, type SignatureClaim } from './sigv4.js';
+
+export interface AuthenticatorOptions {
+  readonly credentials: CredentialStore;
+  readonly clock: Clock;
+  readonly regions: ReadonlySet<string>;
+  readonly services: ReadonlySet<string>;
+}
+
+interface SigningKey {
+  readonly credential: Credential;
+  readonly key: Buffer;
+  readonly caller: Caller;
+}
+
+const maxSigningKeys = 1000;
+/** Stands in for the secret of an unknown key id, so that the time spent does not tell. */
+const nobody: Credential = { accessKeyId: '', accountId: '000000000000', secretAccessKey: 'unknown' };
+
+export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
+  const keys = new Map<string, SigningKey>();
+  return {
+    authenticate: async (request: SignedRequest): Promise<Caller> => {
+      const claim = readClaim(request);
+      checkSkew(claim, options.clock.now());
+      checkScope(claim, options);
+      const credential = await options.credentials.find(claim.accessKeyId);
+      const signing = signingKeyFor(keys, claim, credential ?? nobody);
+      const genuine = verifySignature(request, claim, signing.key);
+      if (credential === undefined) {
+        throw new BridgeError('UnrecognizedClientException', 'The security token included in the request is invalid.');
+      }
+      if (!genuine) {
+        throw new BridgeError(
+          'InvalidSignatureException',
+          'The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.',
+        );
+      }
+      // Long-term keys have no session token: one that carries one is not ours.
+      if (claim.headers.has('x-amz-security-token')) {
+        throw new BridgeError('UnrecognizedClientException', 'The security token included in the request is invalid.');
+      }
+      return signing.caller;
+    },
+  };
+}
+
+function checkScope(claim: SignatureClaim, options: AuthenticatorOptions): void {
+  if (!options.regions.has(claim.region)) {
+    throw new BridgeError('InvalidSignatureException', 'Credential should be scoped to a valid region.');
+  }
+  if (!options.services.has(claim.service)) {
+    throw new BridgeError('InvalidSignatureException', "Credential should be scoped to correct service: 'kms'.");
+  }
+}
+
+/** The cached signing key of this scope, unless the credential it came from is no longer the one the store gives. */
+function signingKeyFor(keys: Map<string, SigningKey>, claim: SignatureClaim, credential: Credential): SigningKey {
+  const id = `${claim.accessKeyId}/${claim.date}/${claim.region}/${claim.service}`;
+  const cached = keys.get(id);
+  if (cached?.credential === credential) return cached;
+  const key = signingKey(credential.secretAccessKey, claim.date, claim.region, claim.service);
+  const { accountId } = credential;
+  const principal: Principal = { type: 'Root', accountId, arn: rootArn(accountId), accessKeyId: claim.accessKeyId };
+  const signing = { credential, key, caller: { principal, region: claim.region, service: claim.service } };
+  if (credential === nobody) return signing;
+  if (keys.size >= maxSigningKeys) keys.clear();
+  keys.set(id, signing);
+  return signing;
+}

@@ -1,0 +1,87 @@
+// What the supervisor tells its children and hears from them, over Node's process channel: never by arguments, which `ps` shows.
+
+export interface TokenHostConfig {
+  readonly region: string;
+  /** Absolute path of the vendor profile (native-config/*.json). */
+  readonly profilePath: string;
+  /** Replaces the profile's list of module paths. */
+  readonly modulePath: string | undefined;
+  readonly tokenLabel: string;
+  /** Holds the user PIN on one line, mode 0600; read by the token host alone. */
+  readonly pinFile: string;
+  /** The UNIX socket to listen on, short and relative to the working directory (a path has 107 bytes at most). */
+  readonly socketPath: string;
+  /** Development mode: the host initialises the token itself when there is none, with PINs it draws and writes first. */
+  readonly provision: { readonly soPinFile: string } | undefined;
+}
+
+export interface GatewayConfig {
+  readonly lane: number;
+  readonly gateways: number;
+  readonly home: string;
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** Undefined: this gateway serves no admin port. */
+  readonly adminPort: number | undefined;
+  readonly defaultRegion: string;
+  readonly regions: readonly { readonly region: string; readonly socketPath: string }[];
+  readonly accounts: readonly string[];
+  readonly tokenDeadlineMs: number;
+}
+
+/** Why a daemon cannot run; each has one line for its operator that says what to do. None of them is retried. */
+export type FatalCode =
+  | 'wrong-pin'
+  | 'module-missing'
+  | 'token-missing'
+  | 'token-unsafe'
+  | 'pin-file'
+  | 'port-in-use'
+  | 'home-in-use'
+  | 'home-unwritable'
+  | 'store-damaged'
+  | 'audit-damaged'
+  | 'configuration';
+
+export interface Fatal {
+  readonly type: 'fatal';
+  readonly code: FatalCode;
+  readonly message: string;
+}
+
+export interface TokenDescription {
+  readonly label: string;
+  readonly serial: string;
+}
+
+export type ToTokenHost = { readonly type: 'configure'; readonly config: TokenHostConfig } | { readonly type: 'stop' };
+export type FromTokenHost = { readonly type: 'ready'; readonly token: TokenDescription } | Fatal;
+
+export type ToGateway =
+  | { readonly type: 'configure'; readonly config: GatewayConfig }
+  | { readonly type: 'token-ready'; readonly region: string }
+  | { readonly type: 'token-down'; readonly region: string }
+  | { readonly type: 'stop' };
+/** Root access keys of an account, for the files that development mode and the first start write. Never logged. */
+export interface RootCredentials {
+  readonly accountId: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+}
+
+export type FromGateway =
+  /** Sent by main.ts once the gateway listens to its channel: messages sent earlier would be lost in a cluster worker. */
+  | { readonly type: 'listening' }
+  | {
+      readonly type: 'ready';
+      readonly port: number;
+      readonly adminPort: number | undefined;
+      /** From gateway 0 only: one entry an account, in the order of `GatewayConfig.accounts`. */
+      readonly rootCredentials?: readonly RootCredentials[];
+    }
+  /** A request needs this Region's token: start its host. */
+  | { readonly type: 'token-wanted'; readonly region: string }
+  /** A call passed its deadline: the host hangs and must be killed. */
+  | { readonly type: 'token-overrun'; readonly region: string }
+  | Fatal;

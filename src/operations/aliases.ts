@@ -1,0 +1,158 @@
+// Aliases: CreateAlias, UpdateAlias, DeleteAlias, ListAliases.
+import { aliasArn } from '../kernel/arn.js';
+import { BridgeError } from '../kernel/errors.js';
+import type { Alias } from '../model/key.js';
+import { define, keyAt, type Call } from './define.js';
+import { parseKeyId } from './key-id.js';
+import { epochSeconds } from './key-metadata.js';
+import * as member from './members.js';
+import { paginate } from './pagination.js';
+import { optional, required, struct } from './shapes.js';
+
+/** AWS's quota: aliases of one key. */
+const maxAliases = 50;
+
+function requireAliasName(aliasName: string): void {
+  if (!aliasName.startsWith('alias/')) {
+    throw new BridgeError(
+      'ValidationException',
+      `Alias must start with the prefix "alias/". Please see https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html`,
+    );
+  }
+  if (aliasName.startsWith('alias/aws/'))
+    throw new BridgeError('InvalidAliasNameException', 'Alias must not use the reserved prefix alias/aws/');
+  if (aliasName === 'alias/')
+    throw new BridgeError('ValidationException', 'Alias must have a name after the prefix "alias/".');
+}
+
+async function requireRoom(call: Call, keyIndex: number): Promise<void> {
+  if ((await call.services.store.aliases.countOf(keyAt(call, keyIndex))) >= maxAliases) {
+    throw new BridgeError('LimitExceededException', `The key has reached its quota of ${maxAliases} aliases.`);
+  }
+}
+
+/** Aliases and their keys share account and Region. */
+function requireOwnAccount(call: Call, keyIndex: number): void {
+  if (keyAt(call, keyIndex).accountId !== call.accountId)
+    throw new BridgeError('NotFoundException', 'The key is in another account.');
+}
+
+const pair = { AliasName: required(member.aliasName), TargetKeyId: required(member.keyId) };
+
+export const createAlias = define({
+  name: 'CreateAlias',
+  readOnly: false,
+  mutates: true,
+  crossAccount: false,
+  state: 'manageable',
+  input: struct(pair),
+  targets: (input) => [
+    { kind: 'alias', permission: 'kms:CreateAlias', aliasName: input.AliasName },
+    { kind: 'key', permission: 'kms:CreateAlias', keyId: input.TargetKeyId, aliases: false },
+  ],
+  audited: { request: ['AliasName', 'TargetKeyId'] },
+  run: async (input, call): Promise<undefined> => {
+    requireAliasName(input.AliasName);
+    requireOwnAccount(call, 0);
+    await requireRoom(call, 0);
+    await call.services.store.aliases.insert({
+      region: call.region,
+      accountId: call.accountId,
+      aliasName: input.AliasName,
+      keyId: keyAt(call, 0).keyId,
+      createdAtMs: call.nowMs,
+      updatedAtMs: call.nowMs,
+    });
+  },
+});
+
+export const updateAlias = define({
+  name: 'UpdateAlias',
+  readOnly: false,
+  mutates: true,
+  crossAccount: false,
+  state: 'manageable',
+  input: struct(pair),
+  targets: (input) => [
+    { kind: 'alias', permission: 'kms:UpdateAlias', aliasName: input.AliasName },
+    { kind: 'key', permission: 'kms:UpdateAlias', keyId: input.TargetKeyId, aliases: false },
+    { kind: 'keyOfAlias', permission: 'kms:UpdateAlias', aliasName: input.AliasName },
+  ],
+  audited: { request: ['AliasName', 'TargetKeyId'] },
+  run: async (input, call): Promise<undefined> => {
+    requireAliasName(input.AliasName);
+    requireOwnAccount(call, 0);
+    const alias = existing(call, input.AliasName);
+    const { keyId } = keyAt(call, 0);
+    if (keyId !== alias.keyId) await requireRoom(call, 0);
+    await call.services.store.aliases.update({ ...alias, keyId, updatedAtMs: call.nowMs });
+  },
+});
+
+export const deleteAlias = define({
+  name: 'DeleteAlias',
+  readOnly: false,
+  mutates: true,
+  crossAccount: false,
+  state: 'any',
+  input: struct({ AliasName: required(member.aliasName) }),
+  targets: (input) => [
+    { kind: 'alias', permission: 'kms:DeleteAlias', aliasName: input.AliasName },
+    { kind: 'keyOfAlias', permission: 'kms:DeleteAlias', aliasName: input.AliasName },
+  ],
+  audited: { request: ['AliasName'] },
+  run: async (input, call): Promise<undefined> => {
+    requireAliasName(input.AliasName);
+    await call.services.store.aliases.remove(call, input.AliasName);
+  },
+});
+
+export const listAliases = define({
+  name: 'ListAliases',
+  readOnly: true,
+  mutates: false,
+  crossAccount: false,
+  state: 'any',
+  input: struct({ KeyId: optional(member.keyId), Limit: member.limit, Marker: member.marker }),
+  targets: () => [{ kind: 'account', permission: 'kms:ListAliases' }],
+  audited: { request: ['KeyId', 'Limit', 'Marker'] },
+  run: async (input, call) => {
+    const keyId = input.KeyId === undefined ? undefined : await ownKeyId(input.KeyId, call);
+    const { items, ...page } = await paginate(
+      input,
+      50,
+      (alias: Alias) => alias.aliasName,
+      (asked) => call.services.store.aliases.list(call, keyId, asked),
+    );
+    return { Aliases: items.map(aliasEntry), ...page };
+  },
+});
+
+function aliasEntry(alias: Alias): object {
+  return {
+    AliasName: alias.aliasName,
+    AliasArn: aliasArn(alias.region, alias.accountId, alias.aliasName),
+    TargetKeyId: alias.keyId,
+    CreationDate: epochSeconds(alias.createdAtMs),
+    LastUpdatedDate: epochSeconds(alias.updatedAtMs),
+  };
+}
+
+/** ListAliases filters by a key of the caller's own account; no key permission is needed for that. */
+async function ownKeyId(text: string, call: Call): Promise<string> {
+  const form = parseKeyId(text, call.region, call.accountId, false);
+  const ref = { region: call.region, accountId: call.accountId, keyId: form.kind === 'key' ? form.keyId : '' };
+  const key = form.accountId === call.accountId ? await call.services.store.keys.find(ref) : undefined;
+  if (key === undefined) throw new BridgeError('NotFoundException', `Invalid keyId '${text}'`);
+  return key.keyId;
+}
+
+function existing(call: Call, aliasName: string): Alias {
+  if (call.alias === undefined) {
+    throw new BridgeError(
+      'NotFoundException',
+      `Alias ${aliasArn(call.region, call.accountId, aliasName)} is not found.`,
+    );
+  }
+  return call.alias;
+}

@@ -1,0 +1,150 @@
+// CreateKey: symmetric keys, born in the token.
+import { BridgeError } from '../kernel/errors.js';
+import { arnOfKey, type Key } from '../model/key.js';
+import { defaultKeyPolicy, parseKeyPolicy } from '../policy/document.js';
+import { evaluateKeyPolicy } from '../policy/evaluate.js';
+import { generatePending, newMaterialId } from './backing-key.js';
+import { define, type Call } from './define.js';
+import { keyMetadata } from './key-metadata.js';
+import * as member from './members.js';
+import { boolean, oneOf, optional, struct, text, withDefault, type Struct } from './shapes.js';
+import { requireValidTags } from './tags.js';
+
+const keySpecs = [
+  'RSA_2048',
+  'RSA_3072',
+  'RSA_4096',
+  'ECC_NIST_P256',
+  'ECC_NIST_P384',
+  'ECC_NIST_P521',
+  'ECC_SECG_P256K1',
+  'SYMMETRIC_DEFAULT',
+  'HMAC_224',
+  'HMAC_256',
+  'HMAC_384',
+  'HMAC_512',
+  'SM2',
+  'ML_DSA_44',
+  'ML_DSA_65',
+  'ML_DSA_87',
+  'ECC_NIST_EDWARDS25519',
+] as const;
+const keyUsages = ['SIGN_VERIFY', 'ENCRYPT_DECRYPT', 'GENERATE_VERIFY_MAC', 'KEY_AGREEMENT'] as const;
+
+const members = {
+  Policy: optional(member.policy),
+  Description: withDefault(member.description, ''),
+  KeyUsage: optional(oneOf(keyUsages)),
+  CustomerMasterKeySpec: optional(oneOf(keySpecs)),
+  KeySpec: optional(oneOf(keySpecs)),
+  Origin: withDefault(oneOf(['AWS_KMS', 'EXTERNAL', 'AWS_CLOUDHSM', 'EXTERNAL_KEY_STORE']), 'AWS_KMS'),
+  CustomKeyStoreId: optional(text({ min: 1, max: 64 })),
+  BypassPolicyLockoutSafetyCheck: withDefault(boolean, false),
+  Tags: withDefault(member.tags, []),
+  MultiRegion: withDefault(boolean, false),
+  XksKeyId: optional(text({ min: 1, max: 128, pattern: '[a-zA-Z0-9-_.]+' })),
+};
+type CreateKeyInput = Struct<typeof members>;
+
+/** AWS's default quota: keys of one account in one Region. */
+const maxKeys = 100_000;
+
+export const createKey = define({
+  name: 'CreateKey',
+  readOnly: false,
+  mutates: true,
+  crossAccount: false,
+  state: 'any',
+  input: struct(members),
+  targets: (input) =>
+    input.Tags.length > 0
+      ? [
+          { kind: 'account', permission: 'kms:CreateKey' },
+          { kind: 'account', permission: 'kms:TagResource' },
+        ]
+      : [{ kind: 'account', permission: 'kms:CreateKey' }],
+  audited: {
+    request: [
+      'Policy',
+      'Description',
+      'KeyUsage',
+      'CustomerMasterKeySpec',
+      'KeySpec',
+      'Origin',
+      'CustomKeyStoreId',
+      'BypassPolicyLockoutSafetyCheck',
+      'Tags',
+      'MultiRegion',
+      'XksKeyId',
+    ],
+    response: (output: { KeyMetadata: object }) => ({ KeyMetadata: output.KeyMetadata }),
+  },
+  run: async (input: CreateKeyInput, call) => {
+    requireSupported(input);
+    requireValidTags(input.Tags);
+    const { services, region, accountId, nowMs } = call;
+    const keyId = services.random.uuid();
+    const policy = input.Policy ?? defaultKeyPolicy(accountId);
+    requireNoLockout(policy, input.BypassPolicyLockoutSafetyCheck, call, arnOfKey({ region, accountId, keyId }));
+    if ((await services.store.keys.count({ region, accountId })) >= maxKeys) {
+      throw new BridgeError('LimitExceededException', `The account has reached its quota of ${maxKeys} KMS keys.`);
+    }
+    const row: Key = {
+      region,
+      accountId,
+      keyId,
+      status: 'creating',
+      materialMissing: false,
+      spec: 'SYMMETRIC_DEFAULT',
+      usage: 'ENCRYPT_DECRYPT',
+      description: input.Description,
+      createdAtMs: nowMs,
+      deletionAtMs: undefined,
+      policy,
+      tags: input.Tags,
+      backingKeys: [],
+      pendingMaterialId: newMaterialId(services),
+      lane: services.lane,
+    };
+    await services.store.keys.insert(row);
+    return { KeyMetadata: keyMetadata(await generatePending(services, row)) };
+  },
+});
+
+function requireSupported(input: CreateKeyInput): void {
+  if (input.KeySpec !== undefined && input.CustomerMasterKeySpec !== undefined) {
+    throw new BridgeError(
+      'ValidationException',
+      'You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.',
+    );
+  }
+  const spec = input.KeySpec ?? input.CustomerMasterKeySpec ?? 'SYMMETRIC_DEFAULT';
+  if (spec !== 'SYMMETRIC_DEFAULT' && input.KeyUsage === undefined) {
+    throw new BridgeError(
+      'ValidationException',
+      'You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.',
+    );
+  }
+  if (spec !== 'SYMMETRIC_DEFAULT') throw unsupported(`KeySpec ${spec}`);
+  if (input.KeyUsage !== undefined && input.KeyUsage !== 'ENCRYPT_DECRYPT') {
+    throw new BridgeError('ValidationException', `KeyUsage ${input.KeyUsage} is not compatible with KeySpec ${spec}`);
+  }
+  if (input.Origin !== 'AWS_KMS') throw unsupported(`Origin ${input.Origin}`);
+  if (input.CustomKeyStoreId !== undefined) throw unsupported('CustomKeyStoreId');
+  if (input.XksKeyId !== undefined) throw unsupported('XksKeyId');
+  if (input.MultiRegion) throw unsupported('MultiRegion');
+}
+
+/** The new policy must let the caller change it again (AWS KMS API Reference, CreateKey, BypassPolicyLockoutSafetyCheck). */
+function requireNoLockout(policy: string, bypass: boolean, call: Call, keyArn: string): void {
+  const parsed = parseKeyPolicy(policy);
+  const question = { accountId: call.principal.accountId, action: 'kms:PutKeyPolicy', keyArn };
+  if (bypass || evaluateKeyPolicy(parsed, question) === 'allow') return;
+  throw new BridgeError(
+    'MalformedPolicyDocumentException',
+    'The new key policy will not allow you to update the key policy in the future.',
+  );
+}
+
+const unsupported = (what: string): BridgeError =>
+  new BridgeError('UnsupportedOperationException', `${what} is not supported by this version of hsm-bridge.`);

@@ -1,0 +1,202 @@
+// Encrypt, Decrypt, ReEncrypt. Plaintexts pass through here once and are kept nowhere; ReEncrypt's never leaves the token host.
+import { BridgeError } from '../kernel/errors.js';
+import { ciphertextAad, parseCiphertext, type CiphertextParts } from '../model/ciphertext-blob.js';
+import { arnOfKey, currentBackingKey } from '../model/key.js';
+import { materialOf, openable } from './material.js';
+import { define, keyAt, type Target } from './define.js';
+import * as member from './members.js';
+import { blob, optional, required, struct, type Struct } from './shapes.js';
+
+/** `Algorithm A is incompatible with key spec S.` */
+export function requireSymmetric(algorithm: string, keySpec: string): void {
+  if (algorithm !== 'SYMMETRIC_DEFAULT') {
+    throw new BridgeError(
+      'InvalidKeyUsageException',
+      `Algorithm ${algorithm} is incompatible with key spec ${keySpec}.`,
+    );
+  }
+}
+
+/** Nitro attestation is not served: a caller who asks for it must not get a plaintext instead. */
+export function refuseRecipient(recipient: object | undefined): void {
+  if (recipient !== undefined) {
+    throw new BridgeError('UnsupportedOperationException', 'Recipient is not supported by this version of hsm-bridge.');
+  }
+}
+
+export const encrypt = define({
+  name: 'Encrypt',
+  readOnly: true,
+  mutates: false,
+  crossAccount: true,
+  state: 'usable',
+  input: struct({
+    KeyId: required(member.keyId),
+    Plaintext: required(blob(1, 4096)),
+    EncryptionContext: member.encryptionContext,
+    GrantTokens: member.grantTokens,
+    EncryptionAlgorithm: member.encryptionAlgorithm,
+    DryRun: member.dryRun,
+  }),
+  targets: (input) => [{ kind: 'key', permission: 'kms:Encrypt', keyId: input.KeyId, aliases: true }],
+  audited: { request: ['KeyId', 'EncryptionContext', 'EncryptionAlgorithm', 'DryRun'] },
+  check: (input, call) => requireSymmetric(input.EncryptionAlgorithm, keyAt(call, 0).spec),
+  run: async (input, call) => {
+    const key = await call.services.countMessage(keyAt(call, 0));
+    const { header, ckaId } = materialOf(currentBackingKey(key));
+    const sealed = await call.services
+      .token(key.region)
+      .encrypt(ckaId, ciphertextAad(header, input.EncryptionContext), input.Plaintext);
+    return {
+      CiphertextBlob: Buffer.concat([header, sealed]),
+      KeyId: arnOfKey(key),
+      EncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
+    };
+  },
+});
+
+const decryptMembers = {
+  CiphertextBlob: member.ciphertextBlob,
+  EncryptionContext: member.encryptionContext,
+  GrantTokens: member.grantTokens,
+  KeyId: optional(member.keyId),
+  EncryptionAlgorithm: member.encryptionAlgorithm,
+  Recipient: member.recipient,
+  DryRun: member.dryRun,
+  DryRunModifiers: member.dryRunModifiers,
+};
+type DecryptInput = Struct<typeof decryptMembers>;
+
+export const decrypt = define({
+  name: 'Decrypt',
+  readOnly: true,
+  mutates: false,
+  crossAccount: true,
+  state: 'usable',
+  input: struct(decryptMembers),
+  targets: (input: DecryptInput) => [sourceTarget('kms:Decrypt', input, input.KeyId)],
+  audited: {
+    request: ['KeyId', 'EncryptionContext', 'EncryptionAlgorithm', 'DryRun', 'DryRunModifiers'],
+    additional: ['KeyMaterialId'],
+  },
+  check: (input, call) => {
+    requireSymmetric(input.EncryptionAlgorithm, keyAt(call, 0).spec);
+    refuseRecipient(input.Recipient);
+    if (!ignoresCiphertext(input)) openable(keyAt(call, 0), partsOf(input));
+  },
+  run: async (input, call) => {
+    const key = keyAt(call, 0);
+    const parts = partsOf(input);
+    const backing = openable(key, parts);
+    const aad = ciphertextAad(parts.header, input.EncryptionContext);
+    const plaintext = await call.services.token(key.region).decrypt(materialOf(backing).ckaId, aad, parts.sealed);
+    return {
+      KeyId: arnOfKey(key),
+      Plaintext: plaintext,
+      EncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
+      KeyMaterialId: backing.materialId,
+    };
+  },
+});
+
+const reEncryptMembers = {
+  CiphertextBlob: member.ciphertextBlob,
+  SourceEncryptionContext: member.encryptionContext,
+  SourceKeyId: optional(member.keyId),
+  DestinationKeyId: required(member.keyId),
+  DestinationEncryptionContext: member.encryptionContext,
+  SourceEncryptionAlgorithm: member.encryptionAlgorithm,
+  DestinationEncryptionAlgorithm: member.encryptionAlgorithm,
+  GrantTokens: member.grantTokens,
+  DryRun: member.dryRun,
+  DryRunModifiers: member.dryRunModifiers,
+};
+type ReEncryptInput = Struct<typeof reEncryptMembers>;
+
+export const reEncrypt = define({
+  name: 'ReEncrypt',
+  readOnly: true,
+  mutates: false,
+  crossAccount: true,
+  state: 'usable',
+  input: struct(reEncryptMembers),
+  targets: (input: ReEncryptInput) => [
+    sourceTarget('kms:ReEncryptFrom', input, input.SourceKeyId),
+    { kind: 'key', permission: 'kms:ReEncryptTo', keyId: input.DestinationKeyId, aliases: true },
+  ],
+  audited: {
+    request: [
+      'SourceKeyId',
+      'SourceEncryptionContext',
+      'SourceEncryptionAlgorithm',
+      'DestinationKeyId',
+      'DestinationEncryptionContext',
+      'DestinationEncryptionAlgorithm',
+      'DryRun',
+      'DryRunModifiers',
+    ],
+    additional: ['SourceKeyMaterialId', 'DestinationKeyMaterialId'],
+  },
+  check: (input, call) => {
+    requireSymmetric(input.SourceEncryptionAlgorithm, keyAt(call, 0).spec);
+    requireSymmetric(input.DestinationEncryptionAlgorithm, keyAt(call, 1).spec);
+    if (!ignoresCiphertext(input)) openable(keyAt(call, 0), partsOf(input));
+  },
+  run: async (input, call) => {
+    const source = keyAt(call, 0);
+    const parts = partsOf(input);
+    const from = openable(source, parts);
+    const destination = await call.services.countMessage(keyAt(call, 1));
+    const to = currentBackingKey(destination);
+    const { header, ckaId } = materialOf(to);
+    const sealed = await call.services.token(call.region).reEncrypt(
+      {
+        ckaId: materialOf(from).ckaId,
+        aad: ciphertextAad(parts.header, input.SourceEncryptionContext),
+        sealed: parts.sealed,
+      },
+      { ckaId, aad: ciphertextAad(header, input.DestinationEncryptionContext) },
+    );
+    return {
+      CiphertextBlob: Buffer.concat([header, sealed]),
+      SourceKeyId: arnOfKey(source),
+      KeyId: arnOfKey(destination),
+      SourceEncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
+      DestinationEncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
+      SourceKeyMaterialId: from.materialId,
+      DestinationKeyMaterialId: to.materialId,
+    };
+  },
+});
+
+interface CiphertextInput {
+  readonly CiphertextBlob: Buffer | undefined;
+  readonly DryRun: boolean;
+  readonly DryRunModifiers: readonly string[];
+}
+
+const ignoresCiphertext = (input: CiphertextInput): boolean =>
+  input.DryRun && input.DryRunModifiers.includes('IGNORE_CIPHERTEXT');
+
+/** The key that is named, else the one the ciphertext was made under. */
+function sourceTarget(permission: `kms:${string}`, input: CiphertextInput, keyId: string | undefined): Target {
+  if (input.CiphertextBlob === undefined && !ignoresCiphertext(input)) {
+    throw nullMember('ciphertextBlob');
+  }
+  if (keyId !== undefined) return { kind: 'key', permission, keyId, aliases: true };
+  if (input.CiphertextBlob === undefined) throw nullMember('keyId');
+  return { kind: 'ciphertext', permission, ciphertext: input.CiphertextBlob };
+}
+
+function nullMember(at: string): BridgeError {
+  return new BridgeError(
+    'ValidationException',
+    `1 validation error detected: Value null at '${at}' failed to satisfy constraint: Member must not be null`,
+  );
+}
+
+function partsOf(input: CiphertextInput): CiphertextParts {
+  const parts = input.CiphertextBlob && parseCiphertext(input.CiphertextBlob);
+  if (parts === undefined) throw new BridgeError('InvalidCiphertextException');
+  return parts;
+}

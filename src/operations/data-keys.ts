@@ -1,0 +1,113 @@
+// GenerateDataKey, GenerateDataKeyWithoutPlaintext, GenerateRandom: bytes from the token's generator.
+import { BridgeError } from '../kernel/errors.js';
+import { ciphertextAad } from '../model/ciphertext-blob.js';
+import { arnOfKey, currentBackingKey } from '../model/key.js';
+import { refuseRecipient } from './cryptography.js';
+import { define, keyAt } from './define.js';
+import { materialOf } from './material.js';
+import * as member from './members.js';
+import { optional, required, struct, text } from './shapes.js';
+
+const dataKeyMembers = {
+  KeyId: required(member.keyId),
+  EncryptionContext: member.encryptionContext,
+  NumberOfBytes: member.numberOfBytes,
+  KeySpec: member.dataKeySpec,
+  GrantTokens: member.grantTokens,
+  DryRun: member.dryRun,
+};
+
+interface Length {
+  readonly NumberOfBytes: number | undefined;
+  readonly KeySpec: string | undefined;
+}
+
+/** Exactly one of the two says how long the data key is. */
+function lengthOf(input: Length): number {
+  if ((input.NumberOfBytes === undefined) === (input.KeySpec === undefined)) {
+    throw new BridgeError('ValidationException', 'Please specify either number of bytes or key spec.');
+  }
+  return input.NumberOfBytes ?? (input.KeySpec === 'AES_128' ? 16 : 32);
+}
+
+export const generateDataKey = define({
+  name: 'GenerateDataKey',
+  readOnly: true,
+  mutates: false,
+  crossAccount: true,
+  state: 'usable',
+  input: struct({ ...dataKeyMembers, Recipient: member.recipient }),
+  targets: (input) => [{ kind: 'key', permission: 'kms:GenerateDataKey', keyId: input.KeyId, aliases: true }],
+  audited: {
+    request: ['KeyId', 'EncryptionContext', 'NumberOfBytes', 'KeySpec', 'DryRun'],
+    additional: ['KeyMaterialId'],
+  },
+  check: (input) => {
+    lengthOf(input);
+    refuseRecipient(input.Recipient);
+  },
+  run: async (input, call) => {
+    const key = await call.services.countMessage(keyAt(call, 0));
+    const backing = currentBackingKey(key);
+    const { header, ckaId } = materialOf(backing);
+    const aad = ciphertextAad(header, input.EncryptionContext);
+    const { plaintext, sealed } = await call.services.token(key.region).generateDataKey(ckaId, aad, lengthOf(input));
+    return {
+      CiphertextBlob: Buffer.concat([header, sealed]),
+      Plaintext: plaintext,
+      KeyId: arnOfKey(key),
+      KeyMaterialId: backing.materialId,
+    };
+  },
+});
+
+export const generateDataKeyWithoutPlaintext = define({
+  name: 'GenerateDataKeyWithoutPlaintext',
+  readOnly: true,
+  mutates: false,
+  crossAccount: true,
+  state: 'usable',
+  input: struct(dataKeyMembers),
+  targets: (input) => [
+    { kind: 'key', permission: 'kms:GenerateDataKeyWithoutPlaintext', keyId: input.KeyId, aliases: true },
+  ],
+  audited: {
+    request: ['KeyId', 'EncryptionContext', 'NumberOfBytes', 'KeySpec', 'DryRun'],
+    additional: ['KeyMaterialId'],
+  },
+  check: (input) => void lengthOf(input),
+  run: async (input, call) => {
+    const key = await call.services.countMessage(keyAt(call, 0));
+    const backing = currentBackingKey(key);
+    const { header, ckaId } = materialOf(backing);
+    const aad = ciphertextAad(header, input.EncryptionContext);
+    const sealed = await call.services.token(key.region).generateDataKeyWithoutPlaintext(ckaId, aad, lengthOf(input));
+    return { CiphertextBlob: Buffer.concat([header, sealed]), KeyId: arnOfKey(key), KeyMaterialId: backing.materialId };
+  },
+});
+
+export const generateRandom = define({
+  name: 'GenerateRandom',
+  readOnly: true,
+  mutates: false,
+  crossAccount: false,
+  state: 'any',
+  input: struct({
+    NumberOfBytes: member.numberOfBytes,
+    CustomKeyStoreId: optional(text({ min: 1, max: 64 })),
+    Recipient: member.recipient,
+  }),
+  targets: () => [{ kind: 'account', permission: 'kms:GenerateRandom' }],
+  audited: { request: [] },
+  check: (input) => {
+    if (input.NumberOfBytes === undefined) throw new BridgeError('ValidationException', 'NumberOfBytes is required.');
+    refuseRecipient(input.Recipient);
+    if (input.CustomKeyStoreId !== undefined) {
+      throw new BridgeError(
+        'UnsupportedOperationException',
+        'CustomKeyStoreId is not supported by this version of hsm-bridge.',
+      );
+    }
+  },
+  run: async (input, call) => ({ Plaintext: await call.services.token(call.region).random(input.NumberOfBytes ?? 0) }),
+});

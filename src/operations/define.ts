@@ -1,0 +1,102 @@
+// What an operation is. One definition says its name, input, the resources it touches with the permission each needs, the key states
+// it accepts, how it runs and what of it is audited. The line, the AWS façade, the audit and the documentation all read it from here.
+import type { Clock } from '../kernel/clock.js';
+import type { Random } from '../kernel/random.js';
+import type { Alias, Key } from '../model/key.js';
+import type { Principal } from '../model/principal.js';
+import type { AuditLog } from '../ports/audit.js';
+import type { Store } from '../ports/store.js';
+import type { Token } from '../ports/token.js';
+import type { Shape } from './shapes.js';
+
+export type Permission = `kms:${string}`;
+
+/** A resource the call touches, and the permission it needs there. */
+export type Target =
+  /** The account itself: no key policy is asked. */
+  | { readonly kind: 'account'; readonly permission: Permission }
+  /** A key by any form of KeyId; `aliases`: whether AWS accepts an alias here. */
+  | { readonly kind: 'key'; readonly permission: Permission; readonly keyId: string; readonly aliases: boolean }
+  /** The key a ciphertext was made under. */
+  | { readonly kind: 'ciphertext'; readonly permission: Permission; readonly ciphertext: Buffer }
+  /** The alias itself, which need not exist yet. */
+  | { readonly kind: 'alias'; readonly permission: Permission; readonly aliasName: string }
+  /** The key an existing alias points at. */
+  | { readonly kind: 'keyOfAlias'; readonly permission: Permission; readonly aliasName: string };
+
+/**
+ * Key states an operation accepts (AWS KMS Developer Guide, "Key states of AWS KMS keys"):
+ * any · usable = Enabled · manageable = not PendingDeletion · pendingDeletion = only that.
+ */
+export type StateRule = 'any' | 'usable' | 'manageable' | 'pendingDeletion';
+
+/** What the adapters give every operation. */
+export interface Services {
+  readonly store: Store;
+  readonly audit: AuditLog;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** This gateway's lane: rows it is creating carry it. */
+  readonly lane: number;
+  readonly token: (region: string) => Token;
+  /** Resolves when one more message may be encrypted under the key's current backing key; may rotate it first. */
+  readonly countMessage: (key: Key) => Promise<Key>;
+}
+
+/** One authorized call. `keys`: those of its key-like targets, in their order. */
+export interface Call {
+  readonly principal: Principal;
+  readonly region: string;
+  readonly accountId: string;
+  readonly requestId: string;
+  readonly nowMs: number;
+  readonly keys: readonly Key[];
+  readonly alias: Alias | undefined;
+  readonly services: Services;
+}
+
+/** Member names as in the API; the audit prints them in lower camel case. Anything not listed never reaches the log. */
+export interface Audited<I, O> {
+  readonly request: readonly (keyof I & string)[];
+  readonly response?: (output: O) => Readonly<Record<string, unknown>>;
+  /** Names of output members printed under additionalEventData. */
+  readonly additional?: readonly (keyof O & string)[];
+}
+
+export interface Operation<I = never, O = unknown> {
+  readonly name: string;
+  /** CloudTrail's readOnly: cryptographic operations are read-only. */
+  readonly readOnly: boolean;
+  /** Changes the daemon's state: a durable intent goes before it. */
+  readonly mutates: boolean;
+  readonly crossAccount: boolean;
+  readonly state: StateRule;
+  readonly input: Shape<I>;
+  /** Never empty: there is no operation without a permission. */
+  readonly targets: (input: I) => readonly [Target, ...Target[]];
+  /** What must hold beyond the key's state, and what DryRun therefore reports too. Throws; touches neither token nor store. */
+  readonly check?: (input: I, call: Call) => void;
+  readonly run: (input: I, call: Call) => Promise<O>;
+  readonly audited: Audited<I, O>;
+}
+
+/** An operation with its types folded away: what the line handles. Only `define` makes one, from matching parts. */
+export type AnyOperation = Operation<Input, object | undefined>;
+
+/** What every input may carry and the line looks at. */
+export interface Input {
+  readonly DryRun?: boolean;
+  readonly GrantTokens?: readonly string[];
+}
+
+export function define<I, O extends object | undefined>(operation: Operation<I & Input, O>): AnyOperation {
+  // The registry hands each operation only what its own `input` shape made, so widening the types is safe here and nowhere else.
+  return operation as unknown as AnyOperation;
+}
+
+/** The n-th key of an authorized call: `resolve` put it there, or the call would not have come so far. */
+export function keyAt(call: Call, n: number): Key {
+  const key = call.keys[n];
+  if (key === undefined) throw new Error(`the operation named no key ${n}`);
+  return key;
+}

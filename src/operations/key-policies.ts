@@ -1,0 +1,47 @@
+// GetKeyPolicy and ListKeyPolicies. A key has one policy, named default.
+import { BridgeError } from '../kernel/errors.js';
+import { arnOfKey } from '../model/key.js';
+import { define, keyAt } from './define.js';
+import * as member from './members.js';
+import { paginate } from './pagination.js';
+import { required, struct, text, withDefault } from './shapes.js';
+
+const policyName = 'default';
+
+export const getKeyPolicy = define({
+  name: 'GetKeyPolicy',
+  readOnly: true,
+  mutates: false,
+  crossAccount: false,
+  state: 'any',
+  input: struct({
+    KeyId: required(member.keyId),
+    PolicyName: withDefault(text({ min: 1, max: 128, pattern: '[\\w]+' }), policyName),
+  }),
+  targets: (input) => [{ kind: 'key', permission: 'kms:GetKeyPolicy', keyId: input.KeyId, aliases: false }],
+  audited: { request: ['KeyId', 'PolicyName'] },
+  run: (input, call) => {
+    const key = keyAt(call, 0);
+    if (input.PolicyName !== policyName) {
+      throw new BridgeError('NotFoundException', `No such policy exists: ${arnOfKey(key)}/${input.PolicyName}`);
+    }
+    return Promise.resolve({ Policy: key.policy, PolicyName: policyName });
+  },
+});
+
+export const listKeyPolicies = define({
+  name: 'ListKeyPolicies',
+  readOnly: true,
+  mutates: false,
+  crossAccount: false,
+  state: 'any',
+  input: struct({ KeyId: required(member.keyId), Limit: member.limit, Marker: member.marker }),
+  targets: (input) => [{ kind: 'key', permission: 'kms:ListKeyPolicies', keyId: input.KeyId, aliases: false }],
+  audited: { request: ['KeyId', 'Limit', 'Marker'] },
+  run: async (input) => {
+    const { items, ...page } = await paginate(input, 100, String, ({ after }) =>
+      Promise.resolve(after === undefined || after < policyName ? [policyName] : []),
+    );
+    return { PolicyNames: items, ...page };
+  },
+});

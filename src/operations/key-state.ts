@@ -1,0 +1,137 @@
+// Operations on a key's description and state: Describe, List, UpdateKeyDescription, Enable, Disable, ScheduleKeyDeletion, CancelKeyDeletion.
+import { BridgeError } from '../kernel/errors.js';
+import { arnOfKey, type Key } from '../model/key.js';
+import { keyArn } from '../kernel/arn.js';
+import { define, keyAt, type Permission } from './define.js';
+import { epochSeconds, keyMetadata } from './key-metadata.js';
+import * as member from './members.js';
+import { paginate } from './pagination.js';
+import { integer, required, struct, withDefault } from './shapes.js';
+
+const dayMs = 86_400_000;
+
+export const describeKey = define({
+  name: 'DescribeKey',
+  readOnly: true,
+  mutates: false,
+  crossAccount: true,
+  state: 'any',
+  input: struct({ KeyId: required(member.keyId), GrantTokens: member.grantTokens }),
+  targets: (input) => [{ kind: 'key', permission: 'kms:DescribeKey', keyId: input.KeyId, aliases: true }],
+  audited: { request: ['KeyId'] },
+  run: (_input, call) => Promise.resolve({ KeyMetadata: keyMetadata(keyAt(call, 0)) }),
+});
+
+export const listKeys = define({
+  name: 'ListKeys',
+  readOnly: true,
+  mutates: false,
+  crossAccount: false,
+  state: 'any',
+  input: struct({ Limit: member.limit, Marker: member.marker }),
+  targets: () => [{ kind: 'account', permission: 'kms:ListKeys' }],
+  audited: { request: ['Limit', 'Marker'] },
+  run: async (input, call) => {
+    const { items, ...page } = await paginate(input, 100, String, (asked) =>
+      call.services.store.keys.list(call, asked),
+    );
+    return { Keys: items.map((id) => ({ KeyId: id, KeyArn: keyArn(call.region, call.accountId, id) })), ...page };
+  },
+});
+
+export const updateKeyDescription = define({
+  name: 'UpdateKeyDescription',
+  readOnly: false,
+  mutates: true,
+  crossAccount: false,
+  state: 'manageable',
+  input: struct({ KeyId: required(member.keyId), Description: required(member.description) }),
+  targets: (input) => [{ kind: 'key', permission: 'kms:UpdateKeyDescription', keyId: input.KeyId, aliases: false }],
+  audited: { request: ['KeyId', 'Description'] },
+  run: async (input, call): Promise<undefined> => {
+    await call.services.store.keys.update(keyAt(call, 0), (key) => ({ ...key, description: input.Description }));
+  },
+});
+
+function switchKey(name: 'EnableKey' | 'DisableKey', status: 'enabled' | 'disabled') {
+  const permission: Permission = `kms:${name}`;
+  return define({
+    name,
+    readOnly: false,
+    mutates: true,
+    crossAccount: false,
+    state: 'manageable',
+    input: struct({ KeyId: required(member.keyId) }),
+    targets: (input) => [{ kind: 'key', permission, keyId: input.KeyId, aliases: false }],
+    audited: { request: ['KeyId'] },
+    run: async (_input, call): Promise<undefined> => {
+      await call.services.store.keys.update(keyAt(call, 0), (key) => ({ ...notPendingDeletion(key), status }));
+    },
+  });
+}
+
+export const enableKey = switchKey('EnableKey', 'enabled');
+export const disableKey = switchKey('DisableKey', 'disabled');
+
+interface Scheduled {
+  readonly KeyId: string;
+  readonly DeletionDate: number;
+  readonly KeyState: string;
+  readonly PendingWindowInDays: number;
+}
+
+export const scheduleKeyDeletion = define({
+  name: 'ScheduleKeyDeletion',
+  readOnly: false,
+  mutates: true,
+  crossAccount: false,
+  state: 'manageable',
+  input: struct({ KeyId: required(member.keyId), PendingWindowInDays: withDefault(integer(1, 365), 30) }),
+  targets: (input) => [{ kind: 'key', permission: 'kms:ScheduleKeyDeletion', keyId: input.KeyId, aliases: false }],
+  audited: { request: ['KeyId', 'PendingWindowInDays'], response: (output: Scheduled) => ({ ...output }) },
+  run: async (input, call): Promise<Scheduled> => {
+    const days = input.PendingWindowInDays;
+    if (days < 7 || days > 30)
+      throw new BridgeError('ValidationException', 'PendingWindowInDays must be between 7 and 30.');
+    const deletionAtMs = call.nowMs + days * dayMs;
+    const key = await call.services.store.keys.update(keyAt(call, 0), (row) => ({
+      ...notPendingDeletion(row),
+      status: 'pendingDeletion',
+      deletionAtMs,
+    }));
+    return {
+      KeyId: arnOfKey(key),
+      DeletionDate: epochSeconds(deletionAtMs),
+      KeyState: 'PendingDeletion',
+      PendingWindowInDays: days,
+    };
+  },
+});
+
+export const cancelKeyDeletion = define({
+  name: 'CancelKeyDeletion',
+  readOnly: false,
+  mutates: true,
+  crossAccount: false,
+  state: 'pendingDeletion',
+  input: struct({ KeyId: required(member.keyId) }),
+  targets: (input) => [{ kind: 'key', permission: 'kms:CancelKeyDeletion', keyId: input.KeyId, aliases: false }],
+  audited: { request: ['KeyId'], response: (output: { KeyId: string }) => ({ ...output }) },
+  run: async (_input, call) => {
+    const key = await call.services.store.keys.update(keyAt(call, 0), (row) => {
+      // Once it is due the material may be gone already: what the deletion job has begun is not stopped.
+      if (row.status !== 'pendingDeletion' || (row.deletionAtMs ?? 0) <= call.services.clock.now()) {
+        throw new BridgeError('KMSInvalidStateException', `${arnOfKey(row)} is not pending deletion.`);
+      }
+      return { ...row, status: 'disabled', deletionAtMs: undefined };
+    });
+    return { KeyId: arnOfKey(key) };
+  },
+});
+
+/** The state was checked before, on a copy that another call may have changed since: asked again on the row being written. */
+function notPendingDeletion(key: Key): Key {
+  if (key.status === 'pendingDeletion')
+    throw new BridgeError('KMSInvalidStateException', `${arnOfKey(key)} is pending deletion.`);
+  return key;
+}

@@ -1,0 +1,55 @@
+// Counts the messages each backing key encrypts and rotates it long before 2^32 of them (NIST SP 800-38D §8.3: at most 2^32
+// invocations with random 96-bit IVs). The total is durable before the messages are: a crash loses count of none.
+import { BridgeError } from '../kernel/errors.js';
+import { arnOfKey, currentBackingKey, type Key } from '../model/key.js';
+import { rotate } from '../operations/backing-key.js';
+import type { Services } from '../operations/define.js';
+import { serviceEvent } from './service-event.js';
+
+/** Messages reserved at a time. */
+const block = 2 ** 20;
+const hardLimit = 2 ** 32;
+/** Above this a rotation is tried; below the hard limit there is room for 64 blocks while another process does it. */
+const softLimit = hardLimit - 64 * block;
+
+type Counting = Omit<Services, 'countMessage'>;
+
+/** Returns the key as it is to be used: itself, or with a newer backing key. */
+export function createMessageCount(services: Counting): (key: Key) => Promise<Key> {
+  const left = new Map<string, number>();
+  const reserving = new Map<string, Promise<Key>>();
+  const countMessage = async (key: Key): Promise<Key> => {
+    const { materialId } = currentBackingKey(key);
+    const remaining = left.get(materialId) ?? 0;
+    if (remaining > 0) {
+      left.set(materialId, remaining - 1);
+      return key;
+    }
+    let reservation = reserving.get(materialId);
+    if (reservation === undefined) {
+      reservation = reserve(materialId, key).finally(() => reserving.delete(materialId));
+      reserving.set(materialId, reservation);
+    }
+    return countMessage(await reservation);
+  };
+  const reserve = async (materialId: string, key: Key): Promise<Key> => {
+    const total = await services.store.usage.reserve(materialId, block);
+    const rotated = total > softLimit ? await tryRotate({ ...services, countMessage }, key) : undefined;
+    if (rotated !== undefined) return rotated;
+    if (total > hardLimit) {
+      throw new BridgeError('KMSInternalException', 'The key has encrypted as many messages as its material may.');
+    }
+    left.set(materialId, block);
+    return key;
+  };
+  return countMessage;
+}
+
+/** Undefined: another process is rotating this key. */
+async function tryRotate(services: Services, key: Key): Promise<Key | undefined> {
+  const fresh = await services.store.keys.find(key);
+  if (fresh === undefined || fresh.pendingMaterialId !== undefined) return undefined;
+  if (currentBackingKey(fresh).materialId !== currentBackingKey(key).materialId) return fresh;
+  if (!(await services.store.leases.take(`rotate:${arnOfKey(key)}`, services.random.uuid(), 60_000))) return undefined;
+  return serviceEvent(services, 'RotateKey', key, () => rotate(services, key));
+}

@@ -1,0 +1,91 @@
+// The straight line. Every request travels it, in this order, and leaves exactly one audit record, on disk before the answer leaves.
+import { BridgeError } from '../kernel/errors.js';
+import type { AnyOperation, Services } from '../operations/define.js';
+import { readInput } from '../operations/shapes.js';
+import type { SignedRequest } from '../model/request.js';
+import type { Authenticator, Caller } from '../ports/authenticator.js';
+import { authorize } from './authorize.js';
+import { checkKeyState } from './key-state.js';
+import { resolve } from './resolve.js';
+import { Trail } from './trail.js';
+
+/** What a façade hands in. The functions read what the caller sent, and throw when it cannot be read. */
+export interface Incoming {
+  readonly request: SignedRequest;
+  readonly sourceIp: string;
+  readonly userAgent: string;
+  /** As it may stand in the audit: bounded and of harmless characters. */
+  readonly operationName: string | undefined;
+  /** Why the façade could not take the request in (too large, too many). */
+  readonly refusal?: BridgeError;
+  readonly operation: (caller: Caller) => AnyOperation;
+  readonly json: () => unknown;
+}
+
+export interface Line {
+  readonly services: Services;
+  readonly authenticator: Authenticator;
+  readonly defaultRegion: string;
+}
+
+export type Outcome =
+  | { readonly requestId: string; readonly output: object | undefined }
+  | { readonly requestId: string; readonly error: BridgeError };
+
+export async function perform(line: Line, incoming: Incoming): Promise<Outcome> {
+  const { services } = line;
+  const { audit, random } = services;
+  const requestId = random.uuid();
+  const nowMs = services.clock.now();
+  const { sourceIp, userAgent, operationName } = incoming;
+  const trail = new Trail(
+    { requestId, nowMs, sourceIp, userAgent, operationName, defaultRegion: line.defaultRegion },
+    () => random.uuid(),
+  );
+  try {
+    if (incoming.refusal !== undefined) throw incoming.refusal;
+    const caller = trail.caller(await line.authenticator.authenticate(incoming.request));
+    const operation = trail.operation(incoming.operation(caller));
+    const input = trail.input(readInput(operation.input, incoming.json()));
+    const resources = trail.resources(await resolve(services.store, caller, operation, input));
+    const keys = authorize(caller, operation, resources, input);
+    checkKeyState(operation.state, keys);
+    const { principal, region } = caller;
+    const alias = resources.find((resource) => resource.alias !== undefined)?.alias;
+    const call = { principal, region, accountId: principal.accountId, requestId, nowMs, keys, alias, services };
+    operation.check?.(input, call);
+    if (input.DryRun === true) throw dryRun();
+    audit.requireWritable();
+    if (operation.mutates) await audit.append('intent', trail.intent());
+    const output = await operation.run(input, call);
+    await audit.append('event', trail.success(output));
+    return { requestId, output };
+  } catch (thrown) {
+    const error = asBridgeError(thrown);
+    return { requestId, error: await recordFailure(line, trail, sourceIp, error) };
+  }
+}
+
+/** The failure the caller hears: the one that happened, unless it cannot be recorded. */
+async function recordFailure(line: Line, trail: Trail, sourceIp: string, error: BridgeError): Promise<BridgeError> {
+  const { audit } = line.services;
+  try {
+    if (trail.authenticated) await audit.append('event', trail.failure(error));
+    else await audit.appendUnauthenticated(sourceIp, error.code, trail.failure(error));
+    return error;
+  } catch (thrown) {
+    return asBridgeError(thrown);
+  }
+}
+
+function dryRun(): BridgeError {
+  return new BridgeError('DryRunOperationException', 'The request would have succeeded, but the DryRun option is set.');
+}
+
+/** Anything that is not an answer is a fault of ours: the caller hears that, and no more. */
+function asBridgeError(thrown: unknown): BridgeError {
+  if (thrown instanceof BridgeError) return thrown;
+  return new BridgeError('KMSInternalException', 'The request was rejected because of an internal error.', {
+    cause: thrown,
+  });
+}

@@ -1,0 +1,166 @@
+// What the audit will say of one call: filled in step by step, so that a call that fails anywhere leaves what was known by then.
+// Only members an operation lists reach the log; secrets and plaintexts are in none of the lists.
+import type { BridgeError } from '../kernel/errors.js';
+import { auditRecord, rootIdentityJson, unknownIdentityJson, type AuditRecordParts } from '../model/audit-record.js';
+import { arnOfKey } from '../model/key.js';
+import type { AnyOperation, Input } from '../operations/define.js';
+import type { Caller } from '../ports/authenticator.js';
+import type { Resolved } from './resolve.js';
+
+export interface TrailStart {
+  readonly requestId: string;
+  readonly nowMs: number;
+  readonly sourceIp: string;
+  readonly userAgent: string;
+  readonly operationName: string | undefined;
+  readonly defaultRegion: string;
+}
+
+interface FieldNames {
+  readonly request: readonly (readonly [member: string, printed: string])[];
+  readonly additional: readonly (readonly [member: string, printed: string])[];
+}
+
+const lowerFirst = (name: string): string => name.charAt(0).toLowerCase() + name.slice(1);
+const fieldNames = new WeakMap<AnyOperation, FieldNames>();
+const resourceJson = new WeakMap<object, string>();
+
+export class Trail {
+  readonly #start: TrailStart;
+  readonly #newEventId: () => string;
+  #caller: Caller | undefined;
+  #operation: AnyOperation | undefined;
+  #input: Input | undefined;
+  #resources: readonly Resolved[] = [];
+
+  constructor(start: TrailStart, newEventId: () => string) {
+    this.#start = start;
+    this.#newEventId = newEventId;
+  }
+
+  get authenticated(): boolean {
+    return this.#caller !== undefined;
+  }
+
+  caller(caller: Caller): Caller {
+    return (this.#caller = caller);
+  }
+
+  operation(operation: AnyOperation): AnyOperation {
+    return (this.#operation = operation);
+  }
+
+  input(input: Input): Input {
+    return (this.#input = input);
+  }
+
+  resources(resources: readonly Resolved[]): readonly Resolved[] {
+    return (this.#resources = resources);
+  }
+
+  intent(): string {
+    return auditRecord(this.#parts('null'));
+  }
+
+  success(output: object | undefined): string {
+    const operation = this.#operation;
+    const response = operation?.audited.response?.(output);
+    const responseJson = response === undefined ? 'null' : JSON.stringify(lowerMembers(response));
+    const additional = operation === undefined ? [] : namesOf(operation).additional;
+    if (additional.length === 0 || output === undefined) return auditRecord(this.#parts(responseJson));
+    const additionalEventDataJson = JSON.stringify(pick(output, additional));
+    return auditRecord({ ...this.#parts(responseJson), additionalEventDataJson });
+  }
+
+  failure(error: BridgeError): string {
+    const errorMessage = error.publicMessage;
+    return auditRecord({
+      ...this.#parts('null'),
+      errorCode: error.code,
+      ...(errorMessage === undefined ? {} : { errorMessage }),
+    });
+  }
+
+  #parts(responseElementsJson: string): AuditRecordParts {
+    const start = this.#start;
+    const caller = this.#caller;
+    const operation = this.#operation;
+    return {
+      eventTimeMs: start.nowMs,
+      eventName: operation?.name ?? start.operationName ?? 'Unknown',
+      awsRegion: caller?.region ?? start.defaultRegion,
+      sourceIp: start.sourceIp,
+      userAgent: start.userAgent,
+      userIdentityJson: caller === undefined ? unknownIdentityJson() : rootIdentityJson(caller.principal),
+      requestParametersJson:
+        operation === undefined || this.#input === undefined ? 'null' : requestJson(operation, this.#input),
+      responseElementsJson,
+      requestId: start.requestId,
+      eventId: this.#newEventId(),
+      readOnly: operation?.readOnly ?? true,
+      ...(this.#resources.length === 0 ? {} : { resourcesJson: resourcesJson(this.#resources) }),
+      ...(caller === undefined ? {} : { recipientAccountId: caller.principal.accountId }),
+    };
+  }
+}
+
+function namesOf(operation: AnyOperation): FieldNames {
+  let names = fieldNames.get(operation);
+  if (names === undefined) {
+    const pairs = (members: readonly string[] = []) => members.map((member) => [member, lowerFirst(member)] as const);
+    names = { request: pairs(operation.audited.request), additional: pairs(operation.audited.additional) };
+    fieldNames.set(operation, names);
+  }
+  return names;
+}
+
+function requestJson(operation: AnyOperation, input: Input): string {
+  const names = namesOf(operation).request;
+  return names.length === 0 ? 'null' : JSON.stringify(pick(input, names));
+}
+
+/** Members with a value; false and empty maps are left out, as CloudTrail leaves out what the caller did not send. */
+function pick(source: object, names: FieldNames['request']): Record<string, unknown> {
+  const picked: Record<string, unknown> = {};
+  for (const [member, printed] of names) {
+    const value = (source as Record<string, unknown>)[member];
+    if (value !== undefined && value !== false && !isEmpty(value)) picked[printed] = value;
+  }
+  return picked;
+}
+
+function isEmpty(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  for (const _ in value) return false;
+  return true;
+}
+
+/** CloudTrail prints members in lower camel case at every depth. */
+function lowerMembers(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(lowerMembers);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [lowerFirst(name), lowerMembers(member)]));
+}
+
+function resourcesJson(resources: readonly Resolved[]): string {
+  let json = '';
+  for (const resource of resources) {
+    const item = resourceItem(resource);
+    if (item !== undefined) json += json === '' ? item : `,${item}`;
+  }
+  return `[${json}]`;
+}
+
+function resourceItem(resource: Resolved): string | undefined {
+  const { key, ownerId, target } = resource;
+  if (key !== undefined) {
+    let item = resourceJson.get(key);
+    if (item === undefined) {
+      item = JSON.stringify({ accountId: key.accountId, type: 'AWS::KMS::Key', ARN: arnOfKey(key) });
+      resourceJson.set(key, item);
+    }
+    return item;
+  }
+  if (target.kind !== 'alias' || resource.arn === undefined) return undefined;
+  return JSON.stringify({ accountId: ownerId, type: 'AWS::KMS::Alias', ARN: resource.arn });
+}

@@ -1,0 +1,133 @@
+// Key policies as text and as what the evaluator runs on. A policy is taken only when every element of it can be evaluated: what is
+// not understood is refused when it is written, never ignored when it is asked.
+import { BridgeError } from '../kernel/errors.js';
+import { rootArn } from '../kernel/arn.js';
+
+export interface Statement {
+  readonly effect: 'Allow' | 'Deny';
+  /** Account ids whose root (or who as accounts) are named; 'anyone' for "*". */
+  readonly principals: 'anyone' | ReadonlySet<string>;
+  readonly matchesAction: (action: string) => boolean;
+  /** False for a statement without Resource, or whose Resource is not this key: accepted by AWS, and without effect. */
+  readonly matchesKey: (keyArn: string) => boolean;
+}
+
+export interface KeyPolicy {
+  readonly statements: readonly Statement[];
+}
+
+/** AWS KMS Developer Guide, "Key policy quotas": 32 KB. */
+const maxBytes = 32_768;
+const statementMembers = new Set(['Sid', 'Effect', 'Principal', 'Action', 'Resource']);
+const documentMembers = new Set(['Version', 'Id', 'Statement']);
+
+/** The policy AWS KMS gives a key created by the API without one: the account's root, delegating to IAM. */
+export function defaultKeyPolicy(accountId: string): string {
+  const statement = {
+    Sid: 'Enable IAM User Permissions',
+    Effect: 'Allow',
+    Principal: { AWS: rootArn(accountId) },
+    Action: 'kms:*',
+    Resource: '*',
+  };
+  return JSON.stringify({ Version: '2012-10-17', Id: 'key-default-1', Statement: [statement] }, undefined, 2);
+}
+
+/** Compiles a policy's text. Errors: LimitExceeded (size), MalformedPolicyDocument (anything else). */
+export function parseKeyPolicy(text: string): KeyPolicy {
+  if (Buffer.byteLength(text) > maxBytes)
+    throw new BridgeError('LimitExceededException', 'The key policy is larger than 32 KB.');
+  const document = asObject(parseJson(text), 'The policy is not a JSON object.');
+  onlyMembers(document, documentMembers);
+  if (document['Version'] !== '2012-10-17' && document['Version'] !== '2008-10-17')
+    throw malformed('Policy Version is not valid.');
+  const statements = arrayOf(document['Statement']);
+  if (statements.length === 0) throw malformed('Policy contains no statement.');
+  return {
+    statements: statements.map((statement) => compile(asObject(statement, 'A statement is not a JSON object.'))),
+  };
+}
+
+function compile(statement: Readonly<Record<string, unknown>>): Statement {
+  onlyMembers(statement, statementMembers);
+  const effect = statement['Effect'];
+  if (effect !== 'Allow' && effect !== 'Deny') throw malformed('A statement has no valid Effect.');
+  return {
+    effect,
+    principals: principals(statement['Principal']),
+    matchesAction: anyOf(strings(statement['Action'], 'Action'), { ignoreCase: true }),
+    matchesKey: anyOf(strings(statement['Resource'], 'Resource'), { ignoreCase: false }),
+  };
+}
+
+const noPrincipal = 'Policy contains a statement with one or more invalid principals.';
+
+function principals(value: unknown): 'anyone' | ReadonlySet<string> {
+  if (value === '*') return 'anyone';
+  const members = asObject(value, noPrincipal);
+  onlyMembers(members, new Set(['AWS']));
+  const named = strings(members['AWS'], 'Principal');
+  if (named.length === 0) throw malformed(noPrincipal);
+  if (named.includes('*')) return 'anyone';
+  return new Set(named.map(accountOf));
+}
+
+function accountOf(principal: string): string {
+  const match = /^(?:arn:aws:iam::(\d{12}):root|(\d{12}))$/.exec(principal);
+  const account = match?.[1] ?? match?.[2];
+  if (account === undefined) throw malformed(noPrincipal);
+  return account;
+}
+
+/** IAM wildcards: `*` any characters, `?` one. Actions are matched without regard to case. */
+function anyOf(patterns: readonly string[], { ignoreCase }: { ignoreCase: boolean }): (value: string) => boolean {
+  const expressions = patterns.map((pattern) => {
+    const body = pattern
+      .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+      .replace(/\*+/g, '.*')
+      .replaceAll('?', '.');
+    return new RegExp(`^${body}$`, ignoreCase ? 'is' : 's');
+  });
+  return (value) => expressions.some((expression) => expression.test(value));
+}
+
+/** A wildcard-heavy pattern makes a regular expression slow: few are allowed, as no real policy needs more. */
+const maxWildcards = 4;
+
+function strings(value: unknown, member: string): string[] {
+  const items = arrayOf(value);
+  for (const item of items) {
+    if (typeof item !== 'string') throw malformed(`${member} is not a string or a list of strings.`);
+    if (item.replace(/\*+/g, '*').split('*').length - 1 > maxWildcards)
+      throw malformed(`${member} has too many wildcards.`);
+  }
+  return items as string[];
+}
+
+function arrayOf(value: unknown): unknown[] {
+  if (value === undefined) return [];
+  return Array.isArray(value) ? value : [value];
+}
+
+function asObject(value: unknown, message: string): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformed(message);
+  return value as Record<string, unknown>;
+}
+
+function onlyMembers(object: Readonly<Record<string, unknown>>, allowed: ReadonlySet<string>): void {
+  for (const name of Object.keys(object)) {
+    if (!allowed.has(name)) throw malformed('The policy has an element that this version does not evaluate.');
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw malformed('The policy is not valid JSON.');
+  }
+}
+
+function malformed(message: string): BridgeError {
+  return new BridgeError('MalformedPolicyDocumentException', message);
+}

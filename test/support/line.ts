@@ -1,0 +1,74 @@
+// A whole gateway in this process on in-memory ports, listening on a port of its own, and SDK clients for it.
+import type { AddressInfo } from 'node:net';
+import { KMSClient } from '@aws-sdk/client-kms';
+import { createAuthenticator } from '../../src/authn/authenticate.js';
+import { createAwsJsonServer } from '../../src/facades/aws-json/server.js';
+import { systemRandom } from '../../src/kernel/random.js';
+import type { Services } from '../../src/operations/define.js';
+import { createMessageCount } from '../../src/pipeline/message-count.js';
+import { MemoryAudit, memoryStore, MemoryToken } from './memory.js';
+
+export const accounts = { first: '000000000000', second: '111122223333' } as const;
+export const region = 'ap-northeast-2';
+
+export class TestClock {
+  offsetMs = 0;
+  now(): number {
+    return Date.now() + this.offsetMs;
+  }
+}
+
+export async function startLine() {
+  const store = memoryStore();
+  const audit = new MemoryAudit();
+  const clock = new TestClock();
+  const tokens = new Map<string, MemoryToken>();
+  const token = (name: string): MemoryToken => {
+    const found = tokens.get(name) ?? new MemoryToken();
+    tokens.set(name, found);
+    return found;
+  };
+  for (const accountId of Object.values(accounts)) {
+    await store.credentials.insert({
+      accessKeyId: `AKIA${accountId}`,
+      accountId,
+      secretAccessKey: `secret-of-${accountId}`,
+    });
+  }
+  const base = { store, audit, clock, random: systemRandom, lane: 0, token };
+  const services: Services = { ...base, countMessage: createMessageCount(base) };
+  const authenticator = createAuthenticator({
+    credentials: store.credentials,
+    clock,
+    regions: new Set([region, 'us-east-1']),
+    services: new Set(['kms', 'sts']),
+  });
+  const server = createAwsJsonServer({
+    line: { services, authenticator, defaultRegion: 'us-east-1' },
+    observe: () => undefined,
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const clients: KMSClient[] = [];
+  return {
+    services,
+    store,
+    audit,
+    clock,
+    token,
+    endpoint,
+    client: (accountId: string = accounts.first, inRegion: string = region): KMSClient => {
+      const credentials = { accessKeyId: `AKIA${accountId}`, secretAccessKey: `secret-of-${accountId}` };
+      const client = new KMSClient({ endpoint, region: inRegion, credentials, maxAttempts: 1 });
+      clients.push(client);
+      return client;
+    },
+    close: async (): Promise<void> => {
+      clients.forEach((client) => client.destroy());
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+export type TestLine = Awaited<ReturnType<typeof startLine>>;

@@ -1,0 +1,175 @@
+// The ports in memory: AES-GCM by node:crypto, rows in maps, records in a list. The line runs on them whole, in one process.
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
+import { aliasArn } from '../../src/kernel/arn.js';
+import { BridgeError } from '../../src/kernel/errors.js';
+import { arnOfKey, ckaIdOf, type Alias, type Key, type KeyRef } from '../../src/model/key.js';
+import type { Credential } from '../../src/model/principal.js';
+import type { AuditKind, AuditLog } from '../../src/ports/audit.js';
+import type { AccountScope, Page, Store } from '../../src/ports/store.js';
+import type { Token } from '../../src/ports/token.js';
+
+export class MemoryToken implements Token {
+  readonly objects = new Map<string, Buffer>();
+
+  info = () => Promise.resolve({ label: 'memory', serial: '0', model: 'memory', manufacturer: 'test' });
+
+  generateKey = async (ckaId: Buffer): Promise<void> => {
+    this.objects.set(ckaId.toString('hex'), randomBytes(32));
+  };
+
+  destroyKey = async (ckaId: Buffer): Promise<boolean> => this.objects.delete(ckaId.toString('hex'));
+
+  inventory = async () => [...this.objects.keys()].map((id) => Buffer.from(id, 'hex'));
+
+  encrypt = async (ckaId: Buffer, aad: Buffer, plaintext: Buffer): Promise<Buffer> => {
+    const iv = randomBytes(12);
+    const cipher = createCipheriv('aes-256-gcm', this.#key(ckaId), iv).setAAD(aad);
+    return Buffer.concat([iv, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
+  };
+
+  decrypt = async (ckaId: Buffer, aad: Buffer, sealed: Buffer): Promise<Buffer> => {
+    const decipher = createDecipheriv('aes-256-gcm', this.#key(ckaId), sealed.subarray(0, 12)).setAAD(aad);
+    decipher.setAuthTag(sealed.subarray(-16));
+    try {
+      return Buffer.concat([decipher.update(sealed.subarray(12, -16)), decipher.final()]);
+    } catch {
+      throw new BridgeError('InvalidCiphertextException');
+    }
+  };
+
+  reEncrypt: Token['reEncrypt'] = async (from, to) =>
+    this.encrypt(to.ckaId, to.aad, await this.decrypt(from.ckaId, from.aad, from.sealed));
+
+  generateDataKey: Token['generateDataKey'] = async (ckaId, aad, bytes) => {
+    const plaintext = randomBytes(bytes);
+    return { plaintext, sealed: await this.encrypt(ckaId, aad, plaintext) };
+  };
+
+  generateDataKeyWithoutPlaintext: Token['generateDataKeyWithoutPlaintext'] = async (ckaId, aad, bytes) =>
+    this.encrypt(ckaId, aad, randomBytes(bytes));
+
+  random = async (bytes: number): Promise<Buffer> => randomBytes(bytes);
+
+  createDaemonKeys = async (): Promise<void> => undefined;
+
+  sealRow = async (data: Buffer): Promise<Buffer> => createHmac('sha256', 'seal').update(data).digest();
+
+  #key(ckaId: Buffer): Buffer {
+    const key = this.objects.get(ckaId.toString('hex'));
+    if (key === undefined) throw new BridgeError('KeyUnavailableException', 'The key is not available.');
+    return key;
+  }
+}
+
+export class MemoryAudit implements AuditLog {
+  readonly records: { kind: AuditKind; record: Record<string, unknown> }[] = [];
+  writable = true;
+
+  requireWritable(): void {
+    if (!this.writable) throw new BridgeError('KMSInternalException', 'The audit log cannot be written.');
+  }
+
+  append = async (kind: AuditKind, record: string): Promise<void> => {
+    this.requireWritable();
+    this.records.push({ kind, record: JSON.parse(record) as Record<string, unknown> });
+  };
+
+  appendUnauthenticated = async (_sourceIp: string, _code: string, record: string): Promise<void> =>
+    this.append('event', record);
+}
+
+export function memoryStore(): Store & { usageTotals: Map<string, number> } {
+  const keys = new Map<string, Key>();
+  const aliases = new Map<string, Alias>();
+  const credentials = new Map<string, Credential>();
+  const usageTotals = new Map<string, number>();
+  const inScope = (scope: AccountScope) => (item: AccountScope) =>
+    item.region === scope.region && item.accountId === scope.accountId;
+  const page = <T>(items: T[], nameOf: (item: T) => string, { after, limit }: Page): T[] =>
+    items
+      .sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))
+      .filter((item) => after === undefined || nameOf(item) > after)
+      .slice(0, limit);
+  const existingAlias = (scope: AccountScope, name: string): string => {
+    const arn = aliasArn(scope.region, scope.accountId, name);
+    if (!aliases.has(arn)) throw new BridgeError('NotFoundException', `Alias ${arn} is not found.`);
+    return arn;
+  };
+  const arnOfAlias = (alias: Alias): string => aliasArn(alias.region, alias.accountId, alias.aliasName);
+  return {
+    usageTotals,
+    keys: {
+      find: async (ref) => keys.get(arnOfKey(ref)),
+      findByMaterial: async (region, ckaId) =>
+        [...keys.values()].find(
+          (key) =>
+            key.region === region &&
+            key.backingKeys.some((backing) => ckaIdOf(backing.materialId).toString('hex') === ckaId),
+        ),
+      list: async (scope, asked) =>
+        page(
+          [...keys.values()].filter((key) => inScope(scope)(key) && key.status !== 'creating').map((key) => key.keyId),
+          String,
+          asked,
+        ),
+      count: async (scope) => [...keys.values()].filter(inScope(scope)).length,
+      insert: async (key) => void keys.set(arnOfKey(key), key),
+      update: async (ref, change) => {
+        const key = keys.get(arnOfKey(ref));
+        if (key === undefined) throw new BridgeError('NotFoundException', `Key '${arnOfKey(ref)}' does not exist`);
+        const changed = change(key);
+        keys.set(arnOfKey(ref), changed);
+        return changed;
+      },
+      remove: async (ref: KeyRef) => {
+        keys.delete(arnOfKey(ref));
+        for (const [arn, alias] of aliases) if (alias.keyId === ref.keyId) aliases.delete(arn);
+      },
+      due: async (region, nowMs) =>
+        [...keys.values()].filter(
+          (key) => key.region === region && key.status === 'pendingDeletion' && (key.deletionAtMs ?? 0) <= nowMs,
+        ),
+      unsettled: async (region, lane) =>
+        [...keys.values()].filter(
+          (key) => key.region === region && key.pendingMaterialId !== undefined && lane(key.lane),
+        ),
+      all: async (region) => [...keys.values()].filter((key) => key.region === region),
+    },
+    aliases: {
+      find: async (scope, name) => aliases.get(aliasArn(scope.region, scope.accountId, name)),
+      list: async (scope, keyId, asked) =>
+        page(
+          [...aliases.values()].filter(
+            (alias) => inScope(scope)(alias) && (keyId === undefined || alias.keyId === keyId),
+          ),
+          (alias) => alias.aliasName,
+          asked,
+        ),
+      countOf: async (ref) =>
+        [...aliases.values()].filter((alias) => inScope(ref)(alias) && alias.keyId === ref.keyId).length,
+      insert: async (alias) => {
+        const arn = arnOfAlias(alias);
+        if (aliases.has(arn))
+          throw new BridgeError('AlreadyExistsException', `An alias with the name ${arn} already exists`);
+        aliases.set(arn, alias);
+      },
+      update: async (alias) => void aliases.set(existingAlias(alias, alias.aliasName), alias),
+      remove: async (scope, name) => void aliases.delete(existingAlias(scope, name)),
+    },
+    credentials: {
+      find: async (id) => credentials.get(id),
+      findRoot: async (accountId) => [...credentials.values()].find((credential) => credential.accountId === accountId),
+      insert: async (credential) => void credentials.set(credential.accessKeyId, credential),
+    },
+    usage: {
+      reserve: async (materialId, count) => {
+        const total = (usageTotals.get(materialId) ?? 0) + count;
+        usageTotals.set(materialId, total);
+        return total;
+      },
+    },
+    leases: { take: async () => true },
+    integrityFailures: () => [],
+    close: async () => undefined,
+  };
+}
