@@ -1,5 +1,7 @@
 // What the supervisor tells its children and hears from them, over Node's process channel: never by arguments, which `ps` shows.
 
+export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
+
 export interface TokenHostConfig {
   readonly region: string;
   /** Absolute path of the vendor profile (native-config/*.json). */
@@ -28,6 +30,7 @@ export interface GatewayConfig {
   readonly regions: readonly { readonly region: string; readonly socketPath: string }[];
   readonly accounts: readonly string[];
   readonly tokenDeadlineMs: number;
+  readonly log: { readonly style: 'json' | 'text'; readonly level: LogLevel };
 }
 
 /** Why a daemon cannot run; each has one line for its operator that says what to do. None of them is retried. */

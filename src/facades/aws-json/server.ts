@@ -10,8 +10,9 @@ import { errorBody, statusOf } from './errors.js';
 
 export interface AwsJsonOptions {
   readonly line: Line;
-  /** Told of every finished call. */
-  readonly observe: (operation: string, outcome: ErrorCode | 'OK') => void;
+  /** Told of each call as it comes in, and of its end with the registry's name of its operation or `unknown`. */
+  readonly started: () => void;
+  readonly ended: (operation: string, outcome: ErrorCode | 'OK') => void;
 }
 
 const maxBodyBytes = 1_048_576;
@@ -25,6 +26,7 @@ export function createAwsJsonServer(options: AwsJsonOptions): Server {
     { maxHeaderSize: 16_384, requestTimeout: 30_000, headersTimeout: 10_000, keepAliveTimeout: 75_000, noDelay: true },
     (request, response) => {
       inFlight += 1;
+      options.started();
       response.once('close', () => (inFlight -= 1));
       takeIn(request, inFlight > maxInFlight, (body, refusal) => {
         void answer(options, request, response, body, refusal);
@@ -76,10 +78,8 @@ async function answer(
     json: () => parseJson(body),
   };
   const outcome = await perform(options.line, incoming);
-  options.observe(
-    operationName !== undefined && operations.has(operationName) ? operationName : 'Unknown',
-    'error' in outcome ? outcome.error.code : 'OK',
-  );
+  const known = operationName !== undefined && operations.has(operationName) ? operationName : 'unknown';
+  options.ended(known, 'error' in outcome ? outcome.error.code : 'OK');
   send(response, outcome, refusal !== undefined);
 }
 

@@ -1,0 +1,185 @@
+// `hsm-bridge doctor`: looks for the commonest set-up mistakes and says what to type. It changes nothing, logs in nowhere, and may be run
+// beside a running daemon.
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { ConfigurationError, type DaemonConfig, type RegionConfig } from '../config/daemon.js';
+import { packageRoot } from '../config/load.js';
+import { tryLockHome } from '../process/lock.js';
+import { portProblem } from '../process/ports.js';
+import { bindingProblem, probeModule } from './probe-token.js';
+
+export interface Finding {
+  readonly subject: string;
+  /** What is wrong and what to type; undefined: nothing. */
+  readonly problem?: string;
+  readonly note?: string;
+}
+
+const setUp = `type ${join(packageRoot, 'scripts/setup')}`;
+
+/** `load` reads the configuration and throws ConfigurationError when it is wrong. */
+export async function diagnose(load: () => Promise<DaemonConfig>): Promise<readonly Finding[]> {
+  const findings: Finding[] = [nodeFinding(), await bindingFinding()];
+  let config: DaemonConfig;
+  try {
+    config = await load();
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    return [...findings, { subject: 'configuration', problem: `${error.message}: see docs/configuration.md` }];
+  }
+  const running = await isRunning(config.home);
+  findings.push(
+    { subject: 'configuration', note: running ? ' (a daemon runs with it)' : '' },
+    homeFinding(config.home),
+  );
+  for (const region of config.regions) findings.push(...(await regionFindings(region)));
+  if (!running) findings.push(...(await portFindings(config)));
+  return findings;
+}
+
+function nodeFinding(): Finding {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const subject = `Node.js ${process.versions.node}`;
+  if (major > 20 || (major === 20 && minor >= 19)) return { subject };
+  return { subject, problem: 'version 20.19 or newer is needed: install it from https://nodejs.org' };
+}
+
+async function bindingFinding(): Promise<Finding> {
+  const problem = await bindingProblem();
+  if (problem === undefined) return { subject: 'pkcs11js' };
+  return {
+    subject: 'pkcs11js',
+    problem: `its native part does not load (${problem}): ${setUp}, or npm rebuild pkcs11js`,
+  };
+}
+
+function homeFinding(home: string): Finding {
+  const subject = `home ${home}`;
+  if (!existsSync(home)) {
+    const parent = nearestExisting(home);
+    return writable(parent)
+      ? { subject, note: ' (made at the first start)' }
+      : { subject, problem: `it cannot be made, ${parent} is not writable: type mkdir -p ${home}, as a user who may` };
+  }
+  const { mode } = statSync(home);
+  if (!statSync(home).isDirectory()) return { subject, problem: 'it is no folder: name another home' };
+  if (!writable(home))
+    return { subject, problem: `it is not writable: type chown -R ${process.getuid?.() ?? ''} ${home}` };
+  if ((mode & 0o077) !== 0) return { subject, problem: `others may look into it: type chmod 700 ${home}` };
+  return { subject };
+}
+
+async function regionFindings(config: RegionConfig): Promise<Finding[]> {
+  const { region, tokenHost } = config;
+  const pin = pinFinding(config);
+  const subject = `module of ${region}`;
+  const places = profileModules(tokenHost.profilePath);
+  if (places === undefined) {
+    return [
+      { subject, problem: `${tokenHost.profilePath} is no vendor profile: correct regions.${region}.profile` },
+      pin,
+    ];
+  }
+  const paths = tokenHost.modulePath === undefined ? places.paths : [tokenHost.modulePath];
+  const modulePath = paths.find((path) => existsSync(path));
+  if (modulePath === undefined) {
+    const remedy = config.softhsm === undefined ? `set regions.${region}.modulePath` : setUp;
+    return [{ subject, problem: `there is none at ${paths.join(', ')}: ${remedy}` }, pin];
+  }
+  return [{ subject, note: ` (${modulePath})` }, await tokenFinding(config, modulePath, places.initString), pin];
+}
+
+async function tokenFinding(config: RegionConfig, modulePath: string, initString?: string): Promise<Finding> {
+  const { region, tokenHost, environment, softhsm } = config;
+  const subject = `token of ${region}`;
+  // Development mode makes a Region's token, and SoftHSM's configuration before it, when the Region is first used.
+  if (softhsm !== undefined && !existsSync(environment['SOFTHSM2_CONF'] ?? '')) {
+    return { subject, note: ' (made when it is first used)' };
+  }
+  const probe = await probeModule(modulePath, environment, initString);
+  if ('problem' in probe) return { subject, problem: `${modulePath} does not work: ${probe.problem}` };
+  if (probe.labels.includes(tokenHost.tokenLabel)) return { subject, note: ` (${tokenHost.tokenLabel})` };
+  if (softhsm !== undefined) return { subject, note: ' (made when it is first used)' };
+  const seen = probe.labels.length === 0 ? 'no initialised token' : `tokens ${probe.labels.join(', ')}`;
+  return {
+    subject,
+    problem:
+      `the module has ${seen}, none labelled "${tokenHost.tokenLabel}": correct regions.${region}.label, or initialise one ` +
+      `(pkcs11-tool --module ${modulePath} --init-token --label "${tokenHost.tokenLabel}", then --init-pin)`,
+  };
+}
+
+function pinFinding({ region, tokenHost, softhsm }: RegionConfig): Finding {
+  const subject = `PIN file of ${region}`;
+  const { pinFile } = tokenHost;
+  if (!existsSync(pinFile)) {
+    if (softhsm !== undefined) return { subject, note: ' (made with the token)' };
+    return {
+      subject,
+      problem: `there is no ${pinFile}: write the user PIN into it (umask 077; read -rs PIN; echo "$PIN" >…)`,
+    };
+  }
+  const { mode, size } = statSync(pinFile);
+  if ((mode & 0o077) !== 0) return { subject, problem: `others may read it: type chmod 600 ${pinFile}` };
+  if (size === 0) return { subject, problem: `${pinFile} is empty: write the user PIN into it` };
+  return { subject };
+}
+
+async function portFindings(config: DaemonConfig): Promise<Finding[]> {
+  const wanted = [
+    { subject: `port ${config.port}`, host: config.host, port: config.port, setting: 'listen.port / HSM_BRIDGE_PORT' },
+    {
+      subject: `admin port ${config.adminPort}`,
+      host: '127.0.0.1',
+      port: config.adminPort,
+      setting: 'admin.port / HSM_BRIDGE_ADMIN_PORT',
+    },
+  ];
+  return Promise.all(
+    wanted.map(async ({ subject, host, port, setting }) => {
+      const problem = await portProblem(host, port);
+      return problem === undefined
+        ? { subject }
+        : { subject, problem: `${problem}: free it or choose another (${setting})` };
+    }),
+  );
+}
+
+interface ModulePlaces {
+  readonly paths: readonly string[];
+  readonly initString: string | undefined;
+}
+
+/** Where a profile looks for its module, and what it gives C_Initialize; undefined when the file is no profile. */
+function profileModules(profilePath: string): ModulePlaces | undefined {
+  try {
+    const profile = JSON.parse(readFileSync(profilePath, 'utf8')) as {
+      modulePaths: { value: string[] };
+      initString: { value: string | null };
+    };
+    const paths = profile.modulePaths.value.map((path) => resolve(dirname(profilePath), path));
+    return { paths, initString: profile.initString.value ?? undefined };
+  } catch {
+    return undefined;
+  }
+}
+
+async function isRunning(home: string): Promise<boolean> {
+  if (!existsSync(home)) return false;
+  const lock = await tryLockHome(home);
+  await lock?.release();
+  return lock === undefined;
+}
+
+function nearestExisting(path: string): string {
+  return existsSync(path) ? path : nearestExisting(dirname(path));
+}
+
+function writable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK | constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

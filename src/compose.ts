@@ -1,0 +1,264 @@
+// The gateway put together: the only file that names concrete adapters. It listens to the supervisor's channel, serves when all is ready,
+// and drains when it is told to stop.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { AddressInfo } from 'node:net';
+import type { Server } from 'node:http';
+import { AuditDamagedError } from './audit/recover.js';
+import { openAuditLane, type AuditLane } from './audit/lane.js';
+import { createAuthenticator } from './authn/authenticate.js';
+import { ensureRootCredentials } from './authn/root-credentials.js';
+import type { Fatal, FromGateway, GatewayConfig, ToGateway } from './config/processes.js';
+import { adminHost, createAdminServer, type Readiness } from './facades/admin/server.js';
+import { createAwsJsonServer } from './facades/aws-json/server.js';
+import { systemClock } from './kernel/clock.js';
+import { systemRandom } from './kernel/random.js';
+import { isAbandoned, laneIncarnation } from './model/lane.js';
+import type { Services } from './operations/define.js';
+import { closeInterrupted } from './pipeline/interrupted.js';
+import { deleteDueKeys, reconcile } from './pipeline/maintenance.js';
+import { createMessageCount } from './pipeline/message-count.js';
+import type { Store } from './ports/store.js';
+import { ignoreTerminalSignals } from './process/child.js';
+import { runJob, type Job } from './process/jobs.js';
+import { createLog, type Log } from './process/log.js';
+import { createMetrics, type Metrics } from './process/metrics.js';
+import { StoreOpenError } from './store/backend.js';
+import { openStore } from './store/open.js';
+import { createRegionTokens, type RegionTokens } from './token/regions.js';
+
+const deletionEveryMs = 60_000;
+const drainPollMs = 50;
+
+interface Gateway {
+  readonly config: GatewayConfig;
+  readonly services: Services;
+  readonly store: Store;
+  readonly audit: AuditLane;
+  readonly tokens: RegionTokens;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly incarnation: number;
+}
+
+const send = (message: FromGateway): void => void process.send?.(message);
+
+/** Listens to the supervisor from the moment it returns. */
+export function runGateway(): void {
+  ignoreTerminalSignals();
+  let tokens: RegionTokens | undefined;
+  let running: Promise<() => Promise<void>> | undefined;
+  process.on('message', (message: ToGateway) => {
+    switch (message.type) {
+      case 'configure':
+        tokens = createRegionTokens({
+          regions: message.config.regions,
+          deadlineMs: message.config.tokenDeadlineMs,
+          clock: systemClock,
+          onWanted: (region) => send({ type: 'token-wanted', region }),
+          onOverrun: (region) => send({ type: 'token-overrun', region }),
+        });
+        running = start(message.config, tokens).catch(reportAndExit);
+        break;
+      case 'token-ready':
+        tokens?.ready(message.region);
+        break;
+      case 'token-down':
+        tokens?.down(message.region);
+        break;
+      case 'stop':
+        void (running ?? Promise.resolve(() => Promise.resolve()))
+          .then((stop) => stop())
+          .then(() => process.exit(0), reportAndExit);
+        break;
+    }
+  });
+}
+
+async function start(config: GatewayConfig, tokens: RegionTokens): Promise<() => Promise<void>> {
+  const gateway = await open(config, tokens);
+  const { services, store, audit, log } = gateway;
+  await closeInterrupted(services, audit.unfinishedIntents());
+  const settle = settler(gateway);
+  tokens.onReady(
+    (region) =>
+      void settle(region).catch((error: unknown) => log.error(`reconcile of ${region} failed: ${String(error)}`)),
+  );
+  await settle(config.defaultRegion);
+  // A look at what is unfinished elsewhere starts that Region's token, and its reconcile with it.
+  const elsewhere = config.regions.map(({ region }) => store.keys.unsettled(region, abandoned(gateway)));
+  void Promise.allSettled(elsewhere);
+  const rootCredentials =
+    config.lane === 0 ? await ensureRootCredentials(store.credentials, services.random, config.accounts) : undefined;
+  const server = createServer(gateway);
+  const port = await listen(server, config.host, config.port, 'HSM_BRIDGE_PORT');
+  const admin = config.adminPort === undefined ? undefined : createAdmin(gateway);
+  const adminPort = admin && (await listen(admin, adminHost, config.adminPort ?? 0, 'HSM_BRIDGE_ADMIN_PORT'));
+  const job = deletionJob(gateway);
+  send({ type: 'ready', port, adminPort, ...(rootCredentials === undefined ? {} : { rootCredentials }) });
+  return () => stop(gateway, server, admin, job);
+}
+
+async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gateway> {
+  const log = createLog(`gateway-${config.lane}`, config.log.style, config.log.level);
+  const storeFolder = join(config.home, 'store');
+  mkdirSync(storeFolder, { recursive: true, mode: 0o700 });
+  const store = await openStore({
+    path: join(storeFolder, 'hsm-bridge.db'),
+    tokens,
+    defaultRegion: config.defaultRegion,
+    clock: systemClock,
+  });
+  const audit = await openAuditLane({
+    directory: join(config.home, 'audit'),
+    lane: config.lane,
+    clock: systemClock,
+    awsRegion: config.defaultRegion,
+  });
+  const incarnation = laneIncarnation(config.lane, systemClock.now());
+  const base = {
+    store,
+    audit,
+    clock: systemClock,
+    random: systemRandom,
+    lane: incarnation,
+    token: (region: string) => tokens.of(region),
+  };
+  const services = { ...base, countMessage: createMessageCount(base) };
+  return { config, services, store, audit, tokens, metrics: createMetrics(), log, incarnation };
+}
+
+function createServer({ config, services, store, metrics }: Gateway): Server {
+  const authenticator = createAuthenticator({
+    credentials: store.credentials,
+    clock: systemClock,
+    regions: new Set(config.regions.map(({ region }) => region)),
+    services: new Set(['kms', 'sts', 'iam', 'cloudtrail']),
+  });
+  return createAwsJsonServer({
+    line: { services, authenticator, defaultRegion: config.defaultRegion },
+    started: () => metrics.requestStarted(),
+    ended: (operation, code) => metrics.requestEnded(operation, code),
+  });
+}
+
+/** Settles each Region once, when its token first answers. */
+function settler(gateway: Gateway): (region: string) => Promise<void> {
+  const settled = new Map<string, Promise<void>>();
+  const settle = async (region: string): Promise<void> => {
+    const { undone, missing, unknown } = await reconcile(gateway.services, region, abandoned(gateway));
+    if (undone > 0)
+      gateway.log.warn(`${region}: undid ${undone} key creations or rotations that a crash had interrupted`);
+    if (missing.length > 0)
+      gateway.log.error(
+        `${region}: the token does not hold the material of ${missing.length} keys: ${missing.slice(0, 10).join(', ')}`,
+      );
+    if (unknown.length > 0)
+      gateway.log.warn(
+        `${region}: the token holds ${unknown.length} keys that the store does not know; they are left alone`,
+      );
+  };
+  return (region) => {
+    const before = settled.get(region);
+    if (before !== undefined) return before;
+    const now = settle(region);
+    settled.set(region, now);
+    now.catch(() => settled.delete(region));
+    return now;
+  };
+}
+
+const abandoned =
+  ({ config, incarnation }: Gateway) =>
+  (lane: number) =>
+    isAbandoned(lane, incarnation, config.gateways);
+
+function deletionJob({ config, services, store, log, incarnation }: Gateway): Job {
+  return runJob({
+    name: 'deletion',
+    everyMs: deletionEveryMs,
+    leases: store.leases,
+    holder: String(incarnation),
+    clock: systemClock,
+    log,
+    run: async () => {
+      for (const { region } of config.regions) await deleteDueKeys(services, region);
+    },
+  });
+}
+
+function createAdmin({ audit, store, tokens, metrics, config }: Gateway): Server {
+  const ready = (): Readiness => {
+    const { writable, reason } = audit.state();
+    const broken = store.integrityFailures();
+    const token = tokens.isUp(config.defaultRegion);
+    return {
+      ready: writable && token,
+      checks: {
+        audit: { ok: writable, ...(reason === undefined ? {} : { detail: reason }) },
+        token: { ok: token },
+        // A broken row is refused and the rest is served: a reason for an alarm, not for taking the daemon out of service.
+        integrity: { ok: broken.length === 0, ...(broken.length === 0 ? {} : { detail: broken.join(' ') }) },
+      },
+    };
+  };
+  const text = (): Promise<string> => {
+    metrics.auditWritable(audit.state().writable);
+    metrics.integrityFailures(store.integrityFailures().length);
+    for (const { region } of config.regions) metrics.tokenUp(region, tokens.isUp(region));
+    return metrics.text();
+  };
+  return createAdminServer({ ready, metrics: text });
+}
+
+function listen(server: Server, host: string, port: number, setting: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const inUse = error.code === 'EADDRINUSE';
+      const message = inUse
+        ? `port ${port} is in use: stop what uses it, or set ${setting} to another (0: any free one)`
+        : error.message;
+      reject(fatal(inUse ? 'port-in-use' : 'configuration', message));
+    });
+    server.listen(port, host, () => resolve((server.address() as AddressInfo).port));
+  });
+}
+
+async function stop(gateway: Gateway, server: Server, admin: Server | undefined, job: Job): Promise<void> {
+  await drain(server);
+  if (admin !== undefined) await drain(admin);
+  await job.stop();
+  await gateway.audit.close();
+  await gateway.tokens.close();
+  await gateway.store.close();
+}
+
+/** Takes no new connection, lets requests in flight finish, and closes each connection as it falls idle. */
+async function drain(server: Server): Promise<void> {
+  const closed = new Promise((resolve) => server.close(resolve));
+  const idle = setInterval(() => server.closeIdleConnections(), drainPollMs);
+  await closed;
+  clearInterval(idle);
+}
+
+class FatalGatewayError extends Error {
+  readonly fatal: Fatal;
+  constructor(reason: Fatal) {
+    super(reason.message);
+    this.fatal = reason;
+  }
+}
+
+const fatal = (code: Fatal['code'], message: string): FatalGatewayError =>
+  new FatalGatewayError({ type: 'fatal', code, message });
+
+/** What cannot be mended by a restart is told to the supervisor as such; anything else ends this process, which is restarted. */
+function reportAndExit(error: unknown): never {
+  if (error instanceof FatalGatewayError) send(error.fatal);
+  else if (error instanceof AuditDamagedError) send({ type: 'fatal', code: 'audit-damaged', message: error.message });
+  else if (error instanceof StoreOpenError) send({ type: 'fatal', code: 'store-damaged', message: error.message });
+  else throw error;
+  // The message leaves before the process does: the channel is flushed at exit.
+  process.disconnect();
+  process.exit(1);
+}

@@ -1,0 +1,146 @@
+// Reads the configuration: a YAML file for `serve`, the environment for `dev`. The only place that sees the process's environment.
+import { readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { z } from 'zod';
+import { ConfigurationError, type DaemonConfig, type RegionConfig } from './daemon.js';
+import { defaultDeadlines, development, environmentSchema, fileSchema } from './schema.js';
+
+/** The folder of package.json, native-config/ and softhsm.conf. */
+export const packageRoot = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Configuration of development mode. Throws ConfigurationError. */
+export function loadDevelopment(environment: Environment = process.env, cwd: string = process.cwd()): DaemonConfig {
+  const set = Object.entries(environment).filter(([name, value]) => name.startsWith('HSM_BRIDGE_') && value !== '');
+  const parsed = checked(environmentSchema.safeParse(Object.fromEntries(set)), 'environment');
+  const home = resolve(cwd, parsed.HSM_BRIDGE_HOME);
+  return {
+    mode: 'dev',
+    home,
+    host: parsed.HSM_BRIDGE_HOST,
+    port: parsed.HSM_BRIDGE_PORT,
+    adminPort: parsed.HSM_BRIDGE_ADMIN_PORT,
+    defaultRegion: development.defaultRegion,
+    gateways: parsed.HSM_BRIDGE_GATEWAYS,
+    accounts: development.accounts,
+    regions: development.regions.map((region) => developmentRegion(home, region)),
+    tokenDeadlineMs: defaultDeadlines.tokenMs,
+    drainDeadlineMs: defaultDeadlines.drainMs,
+    logLevel: parsed.HSM_BRIDGE_LOG_LEVEL,
+  };
+}
+
+/** Configuration from a file (docs/configuration.md). Throws ConfigurationError. */
+export async function loadFile(file: string): Promise<DaemonConfig> {
+  const parsed = checked(fileSchema.safeParse(await readYaml(file)), file);
+  const folder = dirname(resolve(file));
+  const regions = Object.entries(parsed.regions).map(([region, settings]): RegionConfig => {
+    const { modulePath } = settings;
+    return {
+      region,
+      environment: settings.environment,
+      softhsm: undefined,
+      tokenHost: {
+        region,
+        profilePath: profilePath(settings.profile, folder),
+        modulePath: modulePath === undefined ? undefined : resolve(folder, modulePath),
+        tokenLabel: settings.label,
+        pinFile: resolve(folder, settings.pinFile),
+        socketPath: `${region}.sock`,
+        provision: undefined,
+      },
+    };
+  });
+  return {
+    mode: 'serve',
+    home: resolve(folder, parsed.home),
+    host: parsed.listen.host,
+    port: parsed.listen.port,
+    adminPort: parsed.admin.port,
+    defaultRegion: parsed.defaultRegion,
+    gateways: parsed.gateways,
+    accounts: parsed.accounts,
+    regions,
+    tokenDeadlineMs: parsed.deadlines.tokenMs,
+    drainDeadlineMs: parsed.deadlines.drainMs,
+    logLevel: parsed.logLevel,
+  };
+}
+
+/**
+ * Removes from this process's environment all that a child must not inherit (AWS_* above all) and returns what is left: the
+ * environment of a token host, to which its Region's own settings are added.
+ */
+export function reduceEnvironment(): Readonly<Record<string, string>> {
+  const kept = new Set(['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'NODE_EXTRA_CA_CERTS', 'NODE_OPTIONS']);
+  const left: Record<string, string> = {};
+  for (const [name, value] of Object.entries(process.env)) {
+    if (kept.has(name) && value !== undefined) left[name] = value;
+    else Reflect.deleteProperty(process.env, name);
+  }
+  return left;
+}
+
+function developmentRegion(home: string, region: string): RegionConfig {
+  const folder = join(home, 'tokens', region);
+  return {
+    region,
+    environment: { SOFTHSM2_CONF: join(folder, 'softhsm2.conf') },
+    softhsm: { folder, templatePath: join(packageRoot, 'softhsm.conf') },
+    tokenHost: {
+      region,
+      profilePath: profilePath('softhsm2', packageRoot),
+      modulePath: undefined,
+      tokenLabel: `hsm-bridge ${region}`,
+      pinFile: join(folder, 'user.pin'),
+      socketPath: `${region}.sock`,
+      provision: { soPinFile: join(folder, 'so.pin') },
+    },
+  };
+}
+
+function profilePath(profile: string, folder: string): string {
+  return profile.includes('/') ? resolve(folder, profile) : join(packageRoot, 'native-config', `${profile}.json`);
+}
+
+async function readYaml(file: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new ConfigurationError(`${file}: cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`);
+  }
+  // Imported when it is needed: in development mode the supervisor does without its memory.
+  const { parseDocument } = await import('yaml');
+  const document = parseDocument(text);
+  const [problem] = document.errors;
+  if (problem !== undefined) throw new ConfigurationError(`${file}: ${problem.message.split('\n')[0] ?? ''}`);
+  try {
+    return document.toJS() as unknown;
+  } catch {
+    // Aliases that expand to more than the parser allows.
+    throw new ConfigurationError(`${file}: too many YAML aliases`);
+  }
+}
+
+function checked<T>(result: z.ZodSafeParseResult<T>, source: string): T {
+  if (result.success) return result.data;
+  const [first, ...others] = result.error.issues.map(issueLine);
+  const more = others.length === 0 ? '' : ` (and ${others.length} more)`;
+  throw new ConfigurationError(`${source}: ${first ?? 'not valid'}${more}`);
+}
+
+/** `regions.eu-west-1.label: expected string, received number`: never the value, which may be a secret in the wrong place. */
+function issueLine(issue: z.core.$ZodIssue): string {
+  const place = issue.path.map(String);
+  if (issue.code === 'unrecognized_keys')
+    return `${[...place, issue.keys[0] ?? ''].join('.')}: there is no such setting`;
+  if (issue.code === 'invalid_key') {
+    return `${place.join('.')}: ${issue.issues[0]?.message ?? issue.message}`;
+  }
+  if (place.length === 0) return 'a mapping of settings is needed';
+  const missing = issue.code === 'invalid_type' && issue.message.endsWith('received undefined');
+  return `${place.join('.')}: ${missing ? 'this setting is needed' : issue.message.replace(/^Invalid input: /, '')}`;
+}

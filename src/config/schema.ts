@@ -1,0 +1,119 @@
+// Every setting of the daemon: its type, its default and one sentence of documentation. docs/configuration.md shows the same table
+// and a test compares the two. A setting that is not here is refused.
+import { z } from 'zod';
+
+export const defaultDeadlines = { tokenMs: 10_000, drainMs: 15_000 } as const;
+
+const port = z.int().min(0).max(65_535);
+const regionName = z
+  .string()
+  .regex(/^[a-z]{2}(-[a-z]+)+-\d{1,2}$/, 'a Region has the form us-east-1')
+  .max(32);
+const accountId = z
+  .string({ error: 'an account is twelve digits in quotes, such as "000000000000"' })
+  .regex(/^\d{12}$/, 'an account is twelve digits in quotes, such as "000000000000"');
+const path = z.string().min(1, 'a path is needed');
+
+const region = z.strictObject({
+  profile: path.describe('Vendor profile: a name in native-config/ (softhsm2) or the path of a file.'),
+  modulePath: path.optional().describe("The vendor's PKCS#11 library; replaces the profile's list of places."),
+  label: z
+    .string()
+    .min(1)
+    .refine((text) => Buffer.byteLength(text) <= 32, 'a token label has 32 bytes at most')
+    .describe("Label of the token that holds this Region's keys."),
+  pinFile: path.describe("File with the token's user PIN on one line, mode 0600; only the token host reads it."),
+  environment: z
+    .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string({ error: 'a value is a text: put it in quotes' }))
+    .default({})
+    .describe("Environment variables of this Region's token host, as the vendor's library wants them."),
+});
+
+/** The file that `hsm-bridge serve` reads. Relative paths start at the folder of the file. */
+export const fileSchema = z
+  .strictObject({
+    home: path.describe('Folder for all that the daemon writes: database, audit log, sockets, credentials.'),
+    listen: z
+      .strictObject({
+        host: z.string().min(1).default('127.0.0.1').describe('Address of the AWS endpoint.'),
+        port: port.default(4599).describe('Port of the AWS endpoint; 0 picks a free one.'),
+      })
+      .prefault({}),
+    admin: z
+      .strictObject({
+        port: port.default(4600).describe('Port for health and metrics, on 127.0.0.1 only; 0 picks a free one.'),
+      })
+      .prefault({}),
+    defaultRegion: regionName
+      .default('us-east-1')
+      .describe("Region whose token also holds the daemon's own keys; one of `regions`."),
+    gateways: z.int().min(1).max(64).default(1).describe('Number of processes that serve HTTP.'),
+    accounts: z
+      .array(accountId)
+      .min(1)
+      .max(1000)
+      .refine((ids) => new Set(ids).size === ids.length, 'an account is named twice')
+      .default(['000000000000'])
+      .describe('AWS account ids served; each gets root credentials at the first start.'),
+    regions: z
+      .record(regionName, region)
+      .refine((regions) => Object.keys(regions).length > 0, 'name one Region at least')
+      .describe('The Regions served, each with the token that holds its keys.'),
+    deadlines: z
+      .strictObject({
+        tokenMs: z
+          .int()
+          .min(100)
+          .max(600_000)
+          .default(defaultDeadlines.tokenMs)
+          .describe('Milliseconds one call of a token may take; a host that takes longer is killed and restarted.'),
+        drainMs: z
+          .int()
+          .min(100)
+          .max(600_000)
+          .default(defaultDeadlines.drainMs)
+          .describe('Milliseconds that requests in flight have to finish at shutdown.'),
+      })
+      .prefault({}),
+    logLevel: z
+      .enum(['error', 'warn', 'info', 'debug'])
+      .default('info')
+      .describe('Least severe line of the operational log that is written.'),
+  })
+  .refine((file) => Object.hasOwn(file.regions, file.defaultRegion), {
+    path: ['defaultRegion'],
+    error: 'this Region is not among `regions`',
+  });
+
+const text = (pattern: RegExp, error: string): z.ZodString => z.string().regex(pattern, error);
+const portText = text(/^\d{1,5}$/, 'a port is a number from 0 to 65535')
+  .transform(Number)
+  .pipe(port);
+
+/** The environment that `hsm-bridge dev` reads; an empty value counts as unset. */
+export const environmentSchema = z.object({
+  HSM_BRIDGE_HOME: path
+    .default('.hsm-bridge')
+    .describe('Folder for all that the daemon writes, relative to the working directory.'),
+  HSM_BRIDGE_HOST: z.string().default('127.0.0.1').describe('Address of the AWS endpoint.'),
+  HSM_BRIDGE_PORT: portText.prefault('4599').describe('Port of the AWS endpoint; 0 picks a free one.'),
+  HSM_BRIDGE_ADMIN_PORT: portText
+    .prefault('4600')
+    .describe('Port for health and metrics, on 127.0.0.1 only; 0 picks a free one.'),
+  HSM_BRIDGE_GATEWAYS: text(/^\d{1,2}$/, 'a number from 1 to 64 is needed')
+    .transform(Number)
+    .pipe(z.int().min(1).max(64))
+    .prefault('1')
+    .describe('Number of processes that serve HTTP.'),
+  HSM_BRIDGE_LOG_LEVEL: z
+    .enum(['error', 'warn', 'info', 'debug'])
+    .default('info')
+    .describe('Least severe line of the operational log that is written.'),
+});
+
+/** What development mode serves; each Region's token is made when it is first used. */
+export const development = {
+  accounts: ['000000000000', '111122223333'],
+  defaultRegion: 'us-east-1',
+  regions: ['us-east-1', 'us-west-2', 'eu-west-1', 'eu-west-2', 'ap-northeast-2'],
+} as const;

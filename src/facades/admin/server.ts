@@ -1,0 +1,65 @@
+// The admin port: whether the daemon lives, whether it can serve, and its figures. Reads only, no bodies, for 127.0.0.1 alone.
+import { createServer, type Server } from 'node:http';
+import express, { type NextFunction, type Request, type Response } from 'express';
+
+/** The address to listen on: nothing here is authenticated. */
+export const adminHost = '127.0.0.1';
+
+export interface Readiness {
+  readonly ready: boolean;
+  readonly checks: Readonly<Record<string, { readonly ok: boolean; readonly detail?: string }>>;
+}
+
+export interface AdminOptions {
+  readonly ready: () => Readiness;
+  /** Prometheus text format. */
+  readonly metrics: () => Promise<string>;
+}
+
+/**
+ * GET /health/live: 200 while the process answers. GET /health/ready: 200, or 503 with the checks that fail. GET /metrics. The caller
+ * listens, on `adminHost`.
+ */
+export function createAdminServer({ ready, metrics }: AdminOptions): Server {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.use(readsOnly);
+  app.get('/health/live', (_request, response) => void response.json({ live: true }));
+  app.get('/health/ready', (_request, response) => {
+    const state = ready();
+    response.status(state.ready ? 200 : 503).json(state);
+  });
+  app.get('/metrics', async (_request, response) => {
+    const text = await metrics();
+    response.type('text/plain; version=0.0.4; charset=utf-8').send(text);
+  });
+  app.use((_request: Request, response: Response) => void response.status(404).json({ message: 'not found' }));
+  app.use(failed);
+
+  const server = createServer(
+    { maxHeaderSize: 8_192, headersTimeout: 5_000, requestTimeout: 5_000, keepAliveTimeout: 5_000 },
+    app,
+  );
+  server.maxConnections = 64;
+  return server;
+}
+
+function readsOnly(request: Request, response: Response, next: NextFunction): void {
+  response.set('cache-control', 'no-store');
+  const hasBody =
+    request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    response.set('allow', 'GET, HEAD').set('connection', 'close').status(405).json({ message: 'method not allowed' });
+  } else if (hasBody) {
+    response.set('connection', 'close').status(413).json({ message: 'no body is taken here' });
+  } else {
+    next();
+  }
+}
+
+/** express's own handler would show the stack. It tells error handlers by their four parameters. */
+function failed(_error: unknown, _request: Request, response: Response, next: NextFunction): void {
+  if (response.headersSent) next(_error);
+  else response.status(500).json({ message: 'internal error' });
+}

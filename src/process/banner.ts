@@ -1,0 +1,28 @@
+// What development mode prints when it is ready: where it is, how to use it, and what it is not.
+import type { TokenDescription } from '../config/processes.js';
+import { adminUrl, devEnvPath, type Endpoint, endpointUrl } from './dev-files.js';
+
+export function banner(home: string, endpoint: Endpoint, token: TokenDescription): string {
+  return `
+hsm-bridge is ready (development mode)
+
+  AWS endpoint   ${endpointUrl(endpoint)}
+  admin          ${adminUrl(endpoint.adminPort)}/health/ready  /metrics
+  token          ${token.label}  (serial ${token.serial}, Region ${endpoint.region})
+
+Paste this into another shell:
+
+  set -a; . ${shellWord(devEnvPath(home))}; set +a
+  key=$(aws kms create-key --query KeyMetadata.KeyId --output text)
+  aws kms encrypt --key-id "$key" --plaintext "$(printf hello | base64)" --query CiphertextBlob --output text | base64 -d >hello.enc
+  aws kms decrypt --ciphertext-blob fileb://hello.enc --query Plaintext --output text | base64 -d
+
+NOT FOR PRODUCTION: the token is software, and its PIN lies beside it. Ctrl-C stops.
+
+`;
+}
+
+/** POSIX shell quoting, only where it is needed. */
+function shellWord(text: string): string {
+  return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

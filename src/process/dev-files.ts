@@ -1,0 +1,68 @@
+// The files a user sources to talk to the daemon. dev.env exists exactly while the daemon is ready to serve; credentials outlive it.
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RootCredentials } from '../config/processes.js';
+import { whenWritable } from './home.js';
+
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+  readonly adminPort: number;
+  readonly region: string;
+}
+
+export const devEnvPath = (home: string): string => join(home, 'dev.env');
+
+/** A wildcard address is listened on, not connected to. */
+export function endpointUrl({ host, port }: { readonly host: string; readonly port: number }): string {
+  const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+}
+
+export const adminUrl = (port: number): string => `http://127.0.0.1:${port}`;
+
+/** The values have no character that a shell reads as anything but itself. */
+export function writeDevEnv(home: string, endpoint: Endpoint, root: RootCredentials): void {
+  const url = endpointUrl(endpoint);
+  const lines = [
+    `AWS_ENDPOINT_URL_KMS=${url}`,
+    `AWS_ENDPOINT_URL_STS=${url}`,
+    `AWS_ENDPOINT_URL_IAM=${url}`,
+    `AWS_ENDPOINT_URL_CLOUDTRAIL=${url}`,
+    `AWS_ACCESS_KEY_ID=${root.accessKeyId}`,
+    `AWS_SECRET_ACCESS_KEY=${root.secretAccessKey}`,
+    `AWS_REGION=${endpoint.region}`,
+    `AWS_DEFAULT_REGION=${endpoint.region}`,
+    `HSM_BRIDGE_ADMIN_URL=${adminUrl(endpoint.adminPort)}`,
+  ];
+  writeAtomically(devEnvPath(home), `${lines.join('\n')}\n`);
+}
+
+export function removeDevEnv(home: string): void {
+  rmSync(devEnvPath(home), { force: true });
+}
+
+/** AWS shared-credentials format. Profiles: `default`, then in development `second-account`, in service the account's id. */
+export function writeCredentials(home: string, mode: 'dev' | 'serve', roots: readonly RootCredentials[]): void {
+  const profiles = roots.map((root, index) => {
+    const name = index === 0 ? 'default' : mode === 'dev' && index === 1 ? 'second-account' : root.accountId;
+    return `[${name}]\naws_access_key_id = ${root.accessKeyId}\naws_secret_access_key = ${root.secretAccessKey}\n`;
+  });
+  writeAtomically(join(home, 'credentials'), profiles.join('\n'));
+}
+
+/** A reader sees the old file or the new one, whole; mode 0600. */
+function writeAtomically(path: string, text: string): void {
+  const temporary = `${path}.tmp`;
+  whenWritable(path, () => {
+    rmSync(temporary, { force: true });
+    const file = openSync(temporary, 'wx', 0o600);
+    try {
+      writeSync(file, text);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+  });
+}

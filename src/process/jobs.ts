@@ -1,0 +1,69 @@
+// Work that is due from time to time (deletion, reconcile …), done by one process at a time over all gateways and hosts: who holds the
+// lease runs it. A job never overlaps itself and never keeps the process alive.
+import type { Clock } from '../kernel/clock.js';
+import type { LeaseStore } from '../ports/store.js';
+import type { Log } from './log.js';
+
+export interface JobOptions {
+  readonly name: string;
+  readonly everyMs: number;
+  readonly leases: LeaseStore;
+  /** Names this process among all that share the store. */
+  readonly holder: string;
+  readonly clock: Clock;
+  readonly run: () => Promise<void>;
+  readonly log: Log;
+}
+
+export interface Job {
+  /** Starts nothing any more and resolves when the current run has ended. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Runs the job now and then every `everyMs` from start to start; a run that takes longer is followed by the next at once. A failed run
+ * is logged and tried again at its next turn.
+ */
+export function runJob(options: JobOptions): Job {
+  const { name, everyMs, leases, holder, clock, log } = options;
+  // A holder that dies delays the job by no more than this; one that works longer renews it.
+  const ttlMs = Math.max(2 * everyMs, 10_000);
+  let stopped = false;
+  let timer: NodeJS.Timeout | undefined;
+  let current = turn();
+
+  async function turn(): Promise<void> {
+    const startedMs = clock.now();
+    try {
+      if (await leases.take(name, holder, ttlMs)) await withLease();
+    } catch (error) {
+      log.error(`job ${name} failed: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    if (stopped) return;
+    timer = setTimeout(
+      () => {
+        current = turn();
+      },
+      Math.max(0, everyMs - (clock.now() - startedMs)),
+    ).unref();
+  }
+
+  async function withLease(): Promise<void> {
+    const renewal = setInterval(() => {
+      leases.take(name, holder, ttlMs).catch((error: unknown) => log.warn(`job ${name}: lease: ${String(error)}`));
+    }, ttlMs / 3).unref();
+    try {
+      await options.run();
+    } finally {
+      clearInterval(renewal);
+    }
+  }
+
+  return {
+    async stop() {
+      stopped = true;
+      clearTimeout(timer);
+      await current;
+    },
+  };
+}

@@ -1,0 +1,62 @@
+// What /metrics shows, in Prometheus's text format. Labels come from closed sets (operations, error codes, Regions), never from a caller.
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+
+export interface Metrics {
+  requestStarted(): void;
+  /** `operation`: a name of the registry or `unknown`; `code`: an error code or `OK`. */
+  requestEnded(operation: string, code: string): void;
+  auditWritable(writable: boolean): void;
+  tokenUp(region: string, up: boolean): void;
+  integrityFailures(count: number): void;
+  /** The text of /metrics. */
+  text(): Promise<string>;
+}
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  // Memory, CPU, event-loop lag and collections of this process, under the names that dashboards expect.
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const requests = new Counter({
+    name: 'hsm_bridge_requests_total',
+    help: 'Answered requests.',
+    labelNames: ['operation', 'code'],
+    registers,
+  });
+  const inFlight = new Gauge({ name: 'hsm_bridge_requests_in_flight', help: 'Requests being served.', registers });
+  const audit = new Gauge({
+    name: 'hsm_bridge_audit_writable',
+    help: '1 while the audit log can be written; while 0 no request is served.',
+    registers,
+  });
+  const token = new Gauge({
+    name: 'hsm_bridge_token_up',
+    help: '1 while the token of the Region answers.',
+    labelNames: ['region'],
+    registers,
+  });
+  const integrity = new Gauge({
+    name: 'hsm_bridge_integrity_failures',
+    help: 'Rows of the store found with a broken seal since the start.',
+    registers,
+  });
+  // prom-client hashes labels at each use; a request pays for one look-up in a map instead.
+  const counters = new Map<string, Counter.Internal>();
+  return {
+    requestStarted: () => inFlight.inc(),
+    requestEnded(operation, code) {
+      inFlight.dec();
+      const name = `${operation} ${code}`;
+      let counter = counters.get(name);
+      if (counter === undefined) {
+        counter = requests.labels(operation, code);
+        counters.set(name, counter);
+      }
+      counter.inc();
+    },
+    auditWritable: (writable) => audit.set(writable ? 1 : 0),
+    tokenUp: (region, up) => token.set({ region }, up ? 1 : 0),
+    integrityFailures: (count) => integrity.set(count),
+    text: () => registry.metrics(),
+  };
+}

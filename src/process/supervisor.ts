@@ -1,0 +1,184 @@
+// The supervisor: starts the daemon's processes in order, starts again what dies, and ends them in order. It serves nothing, loads no
+// PKCS#11 and sees no PIN. When it returns, no process and no dev.env is left.
+import type { DaemonConfig } from '../config/daemon.js';
+import type { RootCredentials, ToGateway } from '../config/processes.js';
+import { banner } from './banner.js';
+import { removeDevEnv, writeCredentials, writeDevEnv } from './dev-files.js';
+import { type ChildEntry, gatewayForker } from './entry.js';
+import { createGateways, type Gateways } from './gateways.js';
+import { clearRunFolder, prepareHome, runFolder } from './home.js';
+import { lockHome } from './lock.js';
+import type { Log } from './log.js';
+import { awaitOrphans } from './orphans.js';
+import { choosePorts } from './ports.js';
+import { onStopSignals } from './shutdown.js';
+import { createTokenHosts, type TokenHosts } from './token-hosts.js';
+
+export interface DaemonOptions {
+  readonly config: DaemonConfig;
+  readonly entry: ChildEntry;
+  /** The environment of token hosts, before their Region's own settings. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly log: Log;
+  /** Writes to the user's terminal: the banner. */
+  readonly print: (text: string) => void;
+}
+
+/** Runs the daemon until it is stopped. True: everything drained in time. Throws FatalError when it cannot run. */
+export async function runDaemon(options: DaemonOptions): Promise<boolean> {
+  const { home } = options.config;
+  prepareHome(options.config);
+  const lock = await lockHome(home);
+  try {
+    // What a killed predecessor left: a file that says "ready", sockets, perhaps processes.
+    removeDevEnv(home);
+    const killed = await awaitOrphans(runFolder(home));
+    if (killed > 0) options.log.warn(`ended ${killed} process(es) that an earlier daemon left behind`);
+    clearRunFolder(home);
+    return await superviseAll(options);
+  } finally {
+    await lock.release();
+  }
+}
+
+async function superviseAll(options: DaemonOptions): Promise<boolean> {
+  const { config, log } = options;
+  const ports = await choosePorts({
+    endpoint: { host: config.host, port: config.port },
+    admin: { host: '127.0.0.1', port: config.adminPort },
+  });
+  // A signal's name, or why the daemon cannot go on; the first one counts.
+  let end: (cause: string | Error) => void = () => undefined;
+  const ended = new Promise<string | Error>((resolve) => {
+    end = resolve;
+  });
+
+  const broadcast = (message: ToGateway): void => gateways.broadcast(message);
+  const hosts = createTokenHosts({
+    regions: config.regions,
+    runFolder: runFolder(config.home),
+    entry: options.entry,
+    environment: options.environment,
+    log,
+    onReady(region, token) {
+      log.info(`token of ${region} is up`, { label: token.label, serial: token.serial });
+      broadcast({ type: 'token-ready', region });
+      if (region === config.defaultRegion) gateways.open();
+    },
+    onDown: (region) => broadcast({ type: 'token-down', region }),
+    onFatal(region, fatal) {
+      if (region === config.defaultRegion || fatal.code === 'wrong-pin') end(fatal);
+      else log.error(`Region ${region} is not served until the next start: ${fatal.message}`, { code: fatal.code });
+    },
+  });
+  const gateways = createGateways({
+    count: config.gateways,
+    config: gatewayConfig(config, ports.endpoint, ports.admin),
+    runFolder: runFolder(config.home),
+    fork: gatewayForker(options.entry, runFolder(config.home)),
+    log,
+    liveRegions: () => hosts.live(),
+    onTokenWanted(region, reply) {
+      const state = hosts.want(region);
+      if (state !== 'starting') reply({ type: state === 'ready' ? 'token-ready' : 'token-down', region });
+    },
+    onTokenOverrun(region) {
+      log.error(`the token of ${region} did not answer within its deadline: ending its host`);
+      hosts.kill(region);
+    },
+    onAllReady(roots) {
+      try {
+        announce(options, { ...ports, roots, token: hosts.describe(config.defaultRegion) });
+      } catch (error) {
+        end(error instanceof Error ? error : new Error(String(error)));
+      }
+    },
+    onFatal: (fatal) => end(fatal),
+  });
+
+  const forced = { value: false };
+  const force = (why: string): void => {
+    forced.value = true;
+    log.warn(`${why}: ending what still runs`);
+    // Stopped before they are killed, so that none is started again.
+    void gateways.stop();
+    void hosts.stop();
+    gateways.killAll();
+    hosts.killAll();
+  };
+  const removeHandlers = onStopSignals(end, force);
+  hosts.want(config.defaultRegion);
+  gateways.start();
+
+  const cause = await ended;
+  if (typeof cause === 'string') log.info(`${cause}: draining`);
+  await drain(options, hosts, gateways, force);
+  removeHandlers();
+  if (cause instanceof Error) throw cause;
+  log.info('stopped');
+  return !forced.value;
+}
+
+interface Announcement {
+  readonly endpoint: number;
+  readonly admin: number;
+  readonly roots: readonly RootCredentials[];
+  readonly token: { readonly label: string; readonly serial: string } | undefined;
+}
+
+/** Everything is ready: credentials, then in development dev.env, then the banner. */
+function announce({ config, log, print }: DaemonOptions, { endpoint, admin, roots, token }: Announcement): void {
+  const { home, host, defaultRegion } = config;
+  const place = { host, port: endpoint, adminPort: admin, region: defaultRegion };
+  const [root] = roots;
+  if (root === undefined) throw new Error('gateway 0 reported no root credentials');
+  writeCredentials(home, config.mode, roots);
+  if (config.mode === 'dev') {
+    writeDevEnv(home, place, root);
+    // The host may have died since: its token is the same when it is back.
+    print(banner(home, place, token ?? { label: 'restarting', serial: 'unknown' }));
+  }
+  log.info('ready', { port: endpoint, adminPort: admin });
+}
+
+/** Gateways first, while tokens still answer their last requests. `force` is called when that takes too long. */
+async function drain(
+  { config, log }: DaemonOptions,
+  hosts: TokenHosts,
+  gateways: Gateways,
+  force: (why: string) => void,
+): Promise<void> {
+  const deadline = setTimeout(() => force(`not drained after ${config.drainDeadlineMs} ms`), config.drainDeadlineMs);
+  cleanUp(log, () => removeDevEnv(config.home));
+  await gateways.stop();
+  await hosts.stop();
+  clearTimeout(deadline);
+  cleanUp(log, () => clearRunFolder(config.home));
+}
+
+/** A home that was taken away under the daemon must not keep it from ending. */
+function cleanUp(log: Log, action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    log.warn(`cannot clean up: ${String(error)}`);
+  }
+}
+
+function gatewayConfig(
+  config: DaemonConfig,
+  port: number,
+  adminPort: number,
+): Parameters<typeof createGateways>[0]['config'] {
+  return {
+    home: config.home,
+    host: config.host,
+    port,
+    adminPort,
+    defaultRegion: config.defaultRegion,
+    regions: config.regions.map(({ region, tokenHost }) => ({ region, socketPath: tokenHost.socketPath })),
+    accounts: config.accounts,
+    tokenDeadlineMs: config.tokenDeadlineMs,
+    log: { style: config.mode === 'dev' ? 'text' : 'json', level: config.logLevel },
+  };
+}

@@ -1,0 +1,189 @@
+// Aliases: one sealed row each, of the key's Region. An alias never outlives its key.
+import type { Kysely } from 'kysely';
+import { aliasArn } from '../kernel/arn.js';
+import { BridgeError } from '../kernel/errors.js';
+import { arnOfKey, type Alias, type KeyRef } from '../model/key.js';
+import type { AccountScope, AliasStore, Page } from '../ports/store.js';
+import { cacheLimit, writeAttempts, type StoreContext } from './context.js';
+import { SealedRows } from './seal.js';
+import type { AliasRow, SealedColumns, Tables } from './tables.js';
+import { Turns } from './turns.js';
+
+export const aliasId = (scope: AccountScope, aliasName: string): string =>
+  `${scope.region}/${scope.accountId}/${aliasName}`;
+
+export class AliasRows implements AliasStore {
+  readonly #context: StoreContext;
+  readonly #rows: SealedRows<'aliases', Alias>;
+  readonly #turns = new Turns();
+
+  constructor(context: StoreContext) {
+    this.#context = context;
+    this.#rows = new SealedRows(
+      context.seals,
+      'aliases',
+      (row) => ({ id: `${row.region}/${row.account_id}/${row.alias_name}`, region: row.region }),
+      aliasOf,
+      cacheLimit,
+    );
+  }
+
+  find(scope: AccountScope, aliasName: string): Promise<Alias | undefined> {
+    const { caches, watch } = this.#context;
+    watch.checkIfOverdue();
+    const id = aliasId(scope, aliasName);
+    return (
+      caches.aliases.get(id) ??
+      caches.aliases.load(id, async () => {
+        const row = await this.#select(scope, aliasName);
+        return row === undefined ? undefined : this.#rows.open(row);
+      })
+    );
+  }
+
+  async list(scope: AccountScope, keyId: string | undefined, page: Page): Promise<readonly Alias[]> {
+    const rows = await this.#context.db
+      .selectFrom('aliases')
+      .selectAll()
+      .where('region', '=', scope.region)
+      .where('account_id', '=', scope.accountId)
+      .$if(keyId !== undefined, (query) => query.where('key_id', '=', keyId ?? ''))
+      .$if(page.after !== undefined, (query) => query.where('alias_name', '>', page.after ?? ''))
+      .orderBy('alias_name')
+      .limit(page.limit)
+      .execute();
+    return this.#rows.openAll(rows);
+  }
+
+  async countOf(ref: KeyRef): Promise<number> {
+    const row = await this.#context.db
+      .selectFrom('aliases')
+      .select(({ fn }) => fn.countAll<number>().as('count'))
+      .where('region', '=', ref.region)
+      .where('account_id', '=', ref.accountId)
+      .where('key_id', '=', ref.keyId)
+      .executeTakeFirstOrThrow();
+    return row.count;
+  }
+
+  /** Also NotFoundException when its key is gone. */
+  async insert(alias: Alias): Promise<void> {
+    const { db, seals, caches } = this.#context;
+    const row = await seals.seal(alias.region, 'aliases', aliasColumns(alias, 1));
+    try {
+      await db.transaction().execute(async (trx) => {
+        await requireKey(trx, alias);
+        const result = await trx
+          .insertInto('aliases')
+          .values(row)
+          .onConflict((conflict) => conflict.doNothing())
+          .executeTakeFirst();
+        if (result.numInsertedOrUpdatedRows === 0n) {
+          throw new BridgeError('AlreadyExistsException', `An alias with the name ${arnOf(alias)} already exists`);
+        }
+      });
+    } finally {
+      caches.aliases.drop(aliasId(alias, alias.aliasName));
+    }
+  }
+
+  /** Also NotFoundException when the new key is gone. The time of creation stays what it was. */
+  update(alias: Alias): Promise<void> {
+    return this.#turns.take(aliasId(alias, alias.aliasName), async () => {
+      for (let attempt = 0; attempt < writeAttempts; attempt++) {
+        const row = await this.#select(alias, alias.aliasName);
+        if (row === undefined) throw notFound(alias, alias.aliasName);
+        if (await this.#replace(row, alias)) return;
+      }
+      throw new BridgeError('KMSInternalException');
+    });
+  }
+
+  async remove(scope: AccountScope, aliasName: string): Promise<void> {
+    try {
+      const result = await this.#context.db
+        .transaction()
+        .execute((trx) =>
+          trx
+            .deleteFrom('aliases')
+            .where('region', '=', scope.region)
+            .where('account_id', '=', scope.accountId)
+            .where('alias_name', '=', aliasName)
+            .executeTakeFirst(),
+        );
+      if (result.numDeletedRows === 0n) throw notFound(scope, aliasName);
+    } finally {
+      this.#context.caches.aliases.drop(aliasId(scope, aliasName));
+    }
+  }
+
+  #select(scope: AccountScope, aliasName: string): Promise<AliasRow | undefined> {
+    return this.#context.db
+      .selectFrom('aliases')
+      .selectAll()
+      .where('region', '=', scope.region)
+      .where('account_id', '=', scope.accountId)
+      .where('alias_name', '=', aliasName)
+      .executeTakeFirst();
+  }
+
+  /** False when another writer came first. */
+  async #replace(row: AliasRow, alias: Alias): Promise<boolean> {
+    const { db, seals, caches } = this.#context;
+    const { createdAtMs } = await this.#rows.open(row);
+    const sealed = await seals.seal(alias.region, 'aliases', aliasColumns({ ...alias, createdAtMs }, row.version + 1));
+    try {
+      return await db.transaction().execute(async (trx) => {
+        await requireKey(trx, alias);
+        const result = await trx
+          .updateTable('aliases')
+          .set(sealed)
+          .where('region', '=', row.region)
+          .where('account_id', '=', row.account_id)
+          .where('alias_name', '=', row.alias_name)
+          .where('version', '=', row.version)
+          .executeTakeFirst();
+        return result.numUpdatedRows > 0n;
+      });
+    } finally {
+      caches.aliases.drop(aliasId(alias, alias.aliasName));
+    }
+  }
+}
+
+/** In the transaction that writes the alias, so that the key cannot go in between. */
+async function requireKey(trx: Kysely<Tables>, ref: KeyRef): Promise<void> {
+  const key = await trx
+    .selectFrom('keys')
+    .select('key_id')
+    .where('region', '=', ref.region)
+    .where('account_id', '=', ref.accountId)
+    .where('key_id', '=', ref.keyId)
+    .executeTakeFirst();
+  if (key === undefined) throw new BridgeError('NotFoundException', `Key '${arnOfKey(ref)}' does not exist`);
+}
+
+const arnOf = (alias: Alias): string => aliasArn(alias.region, alias.accountId, alias.aliasName);
+
+const notFound = (scope: AccountScope, aliasName: string): BridgeError =>
+  new BridgeError('NotFoundException', `Alias ${aliasArn(scope.region, scope.accountId, aliasName)} is not found.`);
+
+const aliasColumns = (alias: Alias, version: number): SealedColumns<'aliases'> => ({
+  region: alias.region,
+  account_id: alias.accountId,
+  alias_name: alias.aliasName,
+  version,
+  key_id: alias.keyId,
+  created_at_ms: alias.createdAtMs,
+  updated_at_ms: alias.updatedAtMs,
+});
+
+const aliasOf = (row: SealedColumns<'aliases'>): Alias =>
+  Object.freeze({
+    region: row.region,
+    accountId: row.account_id,
+    aliasName: row.alias_name,
+    keyId: row.key_id,
+    createdAtMs: row.created_at_ms,
+    updatedAtMs: row.updated_at_ms,
+  });

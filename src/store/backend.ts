@@ -1,0 +1,26 @@
+// What the stores need of a database; src/store/sqlite brings one, another database joins by bringing the same.
+import type { Kysely } from 'kysely';
+import type { Tables } from './tables.js';
+
+/**
+ * Queries fail with BridgeError KMSInternalException (the database's own error is its `cause`); a value that the database cannot
+ * hold fails before it reaches the driver. Transactions see no other writer between their first statement and their commit.
+ */
+export interface Backend {
+  readonly db: Kysely<Tables>;
+  /** True when another connection committed since the last call. Throws when it could not look. */
+  changedElsewhere(): boolean;
+  close(): Promise<void>;
+}
+
+/** Why a store cannot be opened. Its message names the file and says what is wrong with it; nothing is retried. */
+export class StoreOpenError extends Error {
+  /** `damaged`: not a store of this version of the daemon; `unwritable`: the file or its disk refuses. */
+  readonly reason: 'damaged' | 'unwritable';
+
+  constructor(reason: 'damaged' | 'unwritable', message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'StoreOpenError';
+    this.reason = reason;
+  }
+}

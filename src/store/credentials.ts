@@ -1,0 +1,108 @@
+// Access keys: one sealed row each, the secret encrypted by the token and bound to its access key id and account.
+import { hash } from 'node:crypto';
+import { BridgeError } from '../kernel/errors.js';
+import type { Credential } from '../model/principal.js';
+import type { CredentialStore } from '../ports/store.js';
+import { daemonKeys } from '../ports/token.js';
+import { cacheLimit, type StoreContext } from './context.js';
+import { SealedRows } from './seal.js';
+import type { SealedColumns } from './tables.js';
+
+const aadDomain = Buffer.from('hsm-bridge/secret/v1\0');
+
+export class CredentialRows implements CredentialStore {
+  readonly #context: StoreContext;
+  readonly #rows: SealedRows<'credentials', Credential>;
+
+  constructor(context: StoreContext) {
+    this.#context = context;
+    this.#rows = new SealedRows(
+      context.seals,
+      'credentials',
+      (row) => ({ id: row.access_key_id, region: context.defaultRegion }),
+      (row) => this.#unwrap(row),
+      cacheLimit,
+    );
+  }
+
+  find(accessKeyId: string): Promise<Credential | undefined> {
+    const { caches, watch, db } = this.#context;
+    watch.checkIfOverdue();
+    return (
+      caches.credentials.get(accessKeyId) ??
+      caches.credentials.load(accessKeyId, async () => {
+        const row = await db
+          .selectFrom('credentials')
+          .selectAll()
+          .where('access_key_id', '=', accessKeyId)
+          .executeTakeFirst();
+        return row === undefined ? undefined : this.#rows.open(row);
+      })
+    );
+  }
+
+  async findRoot(accountId: string): Promise<Credential | undefined> {
+    const row = await this.#context.db
+      .selectFrom('credentials')
+      .selectAll()
+      .where('account_id', '=', accountId)
+      .where('root', '=', 1)
+      .orderBy('created_at_ms')
+      .orderBy('access_key_id')
+      .limit(1)
+      .executeTakeFirst();
+    return row === undefined ? undefined : this.#rows.open(row);
+  }
+
+  /** The principal is the account's root: there is no other kind so far. KMSInternalException when the id is taken. */
+  async insert(credential: Credential): Promise<void> {
+    const { db, seals, tokens, caches, clock, defaultRegion, daemonKeys: keys } = this.#context;
+    await keys.ensure(defaultRegion);
+    const { accessKeyId, accountId } = credential;
+    const secret = Buffer.from(credential.secretAccessKey);
+    const wrapped = await tokens
+      .of(defaultRegion)
+      .encrypt(daemonKeys.secrets, secretAad(accessKeyId, accountId), secret);
+    const row = await seals.seal(defaultRegion, 'credentials', {
+      access_key_id: accessKeyId,
+      version: 1,
+      account_id: accountId,
+      root: 1,
+      created_at_ms: clock.now(),
+      wrapped_secret: wrapped,
+    });
+    try {
+      await db.transaction().execute((trx) => trx.insertInto('credentials').values(row).execute());
+    } finally {
+      caches.credentials.drop(accessKeyId);
+    }
+  }
+
+  async #unwrap(row: SealedColumns<'credentials'>): Promise<Credential> {
+    const { tokens, defaultRegion, seals } = this.#context;
+    const aad = secretAad(row.access_key_id, row.account_id);
+    try {
+      const secret = await tokens.of(defaultRegion).decrypt(daemonKeys.secrets, aad, row.wrapped_secret);
+      return Object.freeze({
+        accessKeyId: row.access_key_id,
+        accountId: row.account_id,
+        secretAccessKey: secret.toString(),
+      });
+    } catch (error) {
+      // The caller did not send this ciphertext: to him it is a damaged record, not an InvalidCiphertextException.
+      if (!(error instanceof BridgeError) || error.code !== 'InvalidCiphertextException') throw error;
+      throw seals.broken('credentials', row.access_key_id);
+    }
+  }
+}
+
+/** SHA-256(domain ‖ each text behind its 32-bit length), 32 bytes. */
+function secretAad(...texts: string[]): Buffer {
+  const parts = texts.flatMap((text) => {
+    const bytes = Buffer.from(text);
+    const length = Buffer.allocUnsafe(4);
+    length.writeUInt32BE(bytes.length);
+    return [length, bytes];
+  });
+  return hash('sha256', Buffer.concat([aadDomain, ...parts]), 'buffer');
+}

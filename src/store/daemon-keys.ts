@@ -1,0 +1,127 @@
+// The daemon's own keys in each token: made exactly once, before the first seal, and never beside rows that other keys have sealed.
+import { hash, randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Kysely } from 'kysely';
+import type { Clock } from '../kernel/clock.js';
+import { BridgeError } from '../kernel/errors.js';
+import type { LeaseStore } from '../ports/store.js';
+import { daemonKeys, type Token, type Tokens } from '../ports/token.js';
+import type { Tables } from './tables.js';
+
+/** Longer than a token call may take; when it still does, both end with the keys of the first. */
+const leaseMs = 60_000;
+const askAgainMs = 50;
+const probe = hash('sha256', 'hsm-bridge/daemon-key-probe', 'buffer');
+
+export interface DaemonKeysOptions {
+  readonly db: Kysely<Tables>;
+  readonly tokens: Tokens;
+  readonly leases: LeaseStore;
+  readonly clock: Clock;
+  /** Its token also keeps the credentials. */
+  readonly defaultRegion: string;
+}
+
+/**
+ * A row in `tokens` says that the Region's keys exist: then nothing is ever made. Without it they are made first and the row is
+ * written after; a crash in between leaves keys without a row, which are taken over only when no row was sealed in the Region.
+ */
+export class DaemonKeys {
+  readonly #options: DaemonKeysOptions;
+  readonly #ensured = new Map<string, Promise<void>>();
+  readonly #holder = randomUUID();
+
+  constructor(options: DaemonKeysOptions) {
+    this.#options = options;
+  }
+
+  /** Fails with what the token says, or with KMSInternalException when its keys are not the ones this store was sealed with. */
+  ensure(region: string): Promise<void> {
+    const known = this.#ensured.get(region);
+    if (known !== undefined) return known;
+    const ensuring = this.#ensure(region);
+    this.#ensured.set(region, ensuring);
+    ensuring.catch(() => this.#ensured.delete(region));
+    return ensuring;
+  }
+
+  async #ensure(region: string): Promise<void> {
+    const lease = `daemon-keys:${region}`;
+    for (let waitedMs = 0; waitedMs <= leaseMs; waitedMs += askAgainMs) {
+      if (await this.#recorded(region)) return;
+      if (await this.#options.leases.take(lease, this.#holder, leaseMs)) {
+        try {
+          // The one who had the lease before may have finished since the row was looked for.
+          if (!(await this.#recorded(region))) await this.#create(region);
+          return;
+        } finally {
+          await this.#release(lease);
+        }
+      }
+      await pause(askAgainMs);
+    }
+    throw new BridgeError('KMSInternalException', `The daemon's keys for ${region} are still being made.`);
+  }
+
+  async #release(lease: string): Promise<void> {
+    await this.#options.db
+      .transaction()
+      .execute((trx) =>
+        trx.deleteFrom('leases').where('name', '=', lease).where('holder', '=', this.#holder).execute(),
+      );
+  }
+
+  async #recorded(region: string): Promise<boolean> {
+    const row = await this.#options.db
+      .selectFrom('tokens')
+      .select('region')
+      .where('region', '=', region)
+      .executeTakeFirst();
+    return row !== undefined;
+  }
+
+  async #create(region: string): Promise<void> {
+    const token = this.#options.tokens.of(region);
+    const { serial } = await token.info();
+    try {
+      await token.createDaemonKeys();
+    } catch (error) {
+      if (!(await bothKeysWork(token))) throw error;
+      if (await this.#hasSealedRows(region)) {
+        throw new BridgeError(
+          'KMSInternalException',
+          `The token of ${region} holds daemon keys, and the store has sealed rows, but no record that they belong together.`,
+          { cause: error },
+        );
+      }
+    }
+    await this.#options.db.transaction().execute((trx) =>
+      trx
+        .insertInto('tokens')
+        .values({ region, serial, daemon_keys_since_ms: this.#options.clock.now() })
+        .onConflict((conflict) => conflict.doNothing())
+        .execute(),
+    );
+  }
+
+  async #hasSealedRows(region: string): Promise<boolean> {
+    const { db, defaultRegion } = this.#options;
+    const found = [
+      await db.selectFrom('keys').select('region').where('region', '=', region).limit(1).execute(),
+      await db.selectFrom('aliases').select('region').where('region', '=', region).limit(1).execute(),
+      region === defaultRegion ? await db.selectFrom('credentials').select('access_key_id').limit(1).execute() : [],
+    ];
+    return found.some((rows) => rows.length > 0);
+  }
+}
+
+/** Whether the failure to make the keys means that they are there already. */
+async function bothKeysWork(token: Token): Promise<boolean> {
+  try {
+    await token.sealRow(probe);
+    const sealed = await token.encrypt(daemonKeys.secrets, probe, probe);
+    return (await token.decrypt(daemonKeys.secrets, probe, sealed)).equals(probe);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,247 @@
+// Keys: one sealed row each and the index of their backing keys, written together. What is returned has passed its seal.
+import { BridgeError } from '../kernel/errors.js';
+import { arnOfKey, type Key, type KeyRef } from '../model/key.js';
+import type { AccountScope, KeyStore, Page } from '../ports/store.js';
+import { aliasId } from './aliases.js';
+import { cacheLimit, writeAttempts, type StoreContext } from './context.js';
+import { keyColumns, keyId, keyOf, materialIndex } from './key-row.js';
+import { SealedRows } from './seal.js';
+import type { KeyRow } from './tables.js';
+import { Turns } from './turns.js';
+
+export class KeyRows implements KeyStore {
+  readonly #context: StoreContext;
+  readonly #rows: SealedRows<'keys', Key>;
+  readonly #turns = new Turns();
+
+  constructor(context: StoreContext) {
+    this.#context = context;
+    this.#rows = new SealedRows(
+      context.seals,
+      'keys',
+      (row) => ({ id: `${row.region}/${row.account_id}/${row.key_id}`, region: row.region }),
+      keyOf,
+      cacheLimit,
+    );
+  }
+
+  find(ref: KeyRef): Promise<Key | undefined> {
+    const { caches, watch } = this.#context;
+    watch.checkIfOverdue();
+    const id = keyId(ref);
+    return (
+      caches.keys.get(id) ??
+      caches.keys.load(id, async () => {
+        const row = await this.#select(ref);
+        return row === undefined ? undefined : this.#rows.open(row);
+      })
+    );
+  }
+
+  findByMaterial(region: string, ckaId: string): Promise<Key | undefined> {
+    const { caches, watch } = this.#context;
+    watch.checkIfOverdue();
+    const id = `${region}/${ckaId}`;
+    return caches.materials.get(id) ?? caches.materials.load(id, () => this.#readByMaterial(region, ckaId));
+  }
+
+  /** The status that hides unfinished keys is read without its seal: nothing is decided by it. */
+  async list(scope: AccountScope, page: Page): Promise<readonly string[]> {
+    const rows = await this.#context.db
+      .selectFrom('keys')
+      .select('key_id')
+      .where('region', '=', scope.region)
+      .where('account_id', '=', scope.accountId)
+      .where('status', '!=', 'creating')
+      .$if(page.after !== undefined, (query) => query.where('key_id', '>', page.after ?? ''))
+      .orderBy('key_id')
+      .limit(page.limit)
+      .execute();
+    return rows.map((row) => row.key_id);
+  }
+
+  /** With the keys that are being created: they count against a limit too. */
+  async count(scope: AccountScope): Promise<number> {
+    const row = await this.#context.db
+      .selectFrom('keys')
+      .select(({ fn }) => fn.countAll<number>().as('count'))
+      .where('region', '=', scope.region)
+      .where('account_id', '=', scope.accountId)
+      .executeTakeFirstOrThrow();
+    return row.count;
+  }
+
+  /** KMSInternalException when the key or one of its backing keys is there already. */
+  async insert(key: Key): Promise<void> {
+    const { db, seals } = this.#context;
+    const row = await seals.seal(key.region, 'keys', keyColumns(key, 1));
+    try {
+      await db.transaction().execute(async (trx) => {
+        await trx.insertInto('keys').values(row).execute();
+        const materials = materialRows(key);
+        if (materials.length > 0) await trx.insertInto('materials').values(materials).execute();
+      });
+    } finally {
+      this.#drop(key, indexesOf(key));
+    }
+  }
+
+  update(ref: KeyRef, change: (key: Key) => Key): Promise<Key> {
+    return this.#turns.take(keyId(ref), async () => {
+      for (let attempt = 0; attempt < writeAttempts; attempt++) {
+        const row = await this.#select(ref);
+        if (row === undefined) throw new BridgeError('NotFoundException', `Key '${arnOfKey(ref)}' does not exist`);
+        const written = await this.#replace(row, change);
+        if (written !== undefined) return written;
+      }
+      throw new BridgeError('KMSInternalException');
+    });
+  }
+
+  async remove(ref: KeyRef): Promise<void> {
+    const { db, caches } = this.#context;
+    const owned = { region: ref.region, account_id: ref.accountId, key_id: ref.keyId };
+    try {
+      const gone = await db.transaction().execute(async (trx) => {
+        const materials = await trx
+          .selectFrom('materials')
+          .select('cka_id')
+          .where((eb) => eb.and(owned))
+          .execute();
+        const aliases = await trx
+          .selectFrom('aliases')
+          .select('alias_name')
+          .where((eb) => eb.and(owned))
+          .execute();
+        await trx
+          .deleteFrom('aliases')
+          .where((eb) => eb.and(owned))
+          .execute();
+        await trx
+          .deleteFrom('materials')
+          .where((eb) => eb.and(owned))
+          .execute();
+        await trx
+          .deleteFrom('keys')
+          .where((eb) => eb.and(owned))
+          .execute();
+        return { indexes: materials.map((row) => row.cka_id), aliases };
+      });
+      this.#drop(ref, gone.indexes);
+      for (const alias of gone.aliases) caches.aliases.drop(aliasId(ref, alias.alias_name));
+    } catch (error) {
+      // After a failed commit nobody knows what is in the database, nor what to drop.
+      caches.clear();
+      throw error;
+    }
+  }
+
+  async due(region: string, nowMs: number): Promise<readonly Key[]> {
+    const rows = await this.#context.db
+      .selectFrom('keys')
+      .selectAll()
+      .where('region', '=', region)
+      .where('status', '=', 'pendingDeletion')
+      .where('deletion_at_ms', '<=', nowMs)
+      .orderBy('deletion_at_ms')
+      .execute();
+    return this.#rows.openAll(rows);
+  }
+
+  async unsettled(region: string, lane: (lane: number) => boolean): Promise<readonly Key[]> {
+    const rows = await this.#context.db
+      .selectFrom('keys')
+      .selectAll()
+      .where('region', '=', region)
+      .where((eb) => eb.or([eb('status', '=', 'creating'), eb('pending_material_id', 'is not', null)]))
+      .orderBy('key_id')
+      .execute();
+    return this.#rows.openAll(rows.filter((row) => lane(row.lane)));
+  }
+
+  async all(region: string): Promise<readonly Key[]> {
+    const rows = await this.#context.db
+      .selectFrom('keys')
+      .selectAll()
+      .where('region', '=', region)
+      .orderBy('key_id')
+      .execute();
+    return this.#rows.openAll(rows);
+  }
+
+  #select(ref: KeyRef): Promise<KeyRow | undefined> {
+    return this.#context.db
+      .selectFrom('keys')
+      .selectAll()
+      .where('region', '=', ref.region)
+      .where('account_id', '=', ref.accountId)
+      .where('key_id', '=', ref.keyId)
+      .executeTakeFirst();
+  }
+
+  /** One query, so that the index and the key are of the same moment. */
+  async #readByMaterial(region: string, ckaId: string): Promise<Key | undefined> {
+    const row = await this.#context.db
+      .selectFrom('keys')
+      .innerJoin('materials', (join) =>
+        join
+          .onRef('materials.region', '=', 'keys.region')
+          .onRef('materials.account_id', '=', 'keys.account_id')
+          .onRef('materials.key_id', '=', 'keys.key_id'),
+      )
+      .selectAll('keys')
+      .where('materials.region', '=', region)
+      .where('materials.cka_id', '=', ckaId)
+      .executeTakeFirst();
+    if (row === undefined) return undefined;
+    const key = await this.#rows.open(row);
+    if (!indexesOf(key).includes(ckaId)) throw this.#context.seals.broken('materials', `${region}/${ckaId}`);
+    return key;
+  }
+
+  /** Undefined when another writer came first. */
+  async #replace(row: KeyRow, change: (key: Key) => Key): Promise<Key | undefined> {
+    const { db, seals } = this.#context;
+    const before = await this.#rows.open(row);
+    const after = change(before);
+    if (keyId(after) !== keyId(before)) throw new TypeError('a key keeps its Region, account and id');
+    const sealed = await seals.seal(after.region, 'keys', keyColumns(after, row.version + 1));
+    const removed = indexesOf(before).filter((index) => !indexesOf(after).includes(index));
+    const added = materialRows(after).filter((material) => !indexesOf(before).includes(material.cka_id));
+    const owned = { region: row.region, account_id: row.account_id, key_id: row.key_id };
+    try {
+      const written = await db.transaction().execute(async (trx) => {
+        const result = await trx
+          .updateTable('keys')
+          .set(sealed)
+          .where((eb) => eb.and(owned))
+          .where('version', '=', row.version)
+          .executeTakeFirst();
+        if (result.numUpdatedRows === 0n) return false;
+        if (removed.length > 0) {
+          await trx
+            .deleteFrom('materials')
+            .where((eb) => eb.and(owned))
+            .where('cka_id', 'in', removed)
+            .execute();
+        }
+        if (added.length > 0) await trx.insertInto('materials').values(added).execute();
+        return true;
+      });
+      return written ? keyOf(sealed) : undefined;
+    } finally {
+      this.#drop(after, [...indexesOf(before), ...indexesOf(after)]);
+    }
+  }
+
+  #drop(ref: KeyRef, indexes: readonly string[]): void {
+    const { caches } = this.#context;
+    caches.keys.drop(keyId(ref));
+    for (const index of indexes) caches.materials.drop(`${ref.region}/${index}`);
+  }
+}
+
+const indexesOf = (key: Key): string[] => key.backingKeys.map((backingKey) => materialIndex(backingKey));
+
+const materialRows = (key: Key) =>
+  indexesOf(key).map((ckaId) => ({ region: key.region, cka_id: ckaId, account_id: key.accountId, key_id: key.keyId }));

@@ -1,0 +1,53 @@
+// Opens the store: the database, the seals over it and the caches in front of it. Only this file knows which database it is.
+import type { Clock } from '../kernel/clock.js';
+import type { Store } from '../ports/store.js';
+import type { Tokens } from '../ports/token.js';
+import { AliasRows } from './aliases.js';
+import type { Backend } from './backend.js';
+import { Caches, type StoreContext } from './context.js';
+import { LeaseRows, UsageRows } from './counters.js';
+import { CredentialRows } from './credentials.js';
+import { DaemonKeys } from './daemon-keys.js';
+import { KeyRows } from './keys.js';
+import { RowSeals } from './seal.js';
+import { openSqlite } from './sqlite/open.js';
+import { ChangeWatch } from './watch.js';
+
+export interface StoreOptions {
+  /** The SQLite file; its folder must exist. */
+  readonly path: string;
+  readonly tokens: Tokens;
+  /** The Region whose token seals and keeps the credentials. */
+  readonly defaultRegion: string;
+  readonly clock: Clock;
+  /** How often to look for changes by other processes. 200 by default; 400 at most keeps the promise of one second. */
+  readonly pollMs?: number;
+}
+
+/** Fails with StoreOpenError. No token is used before the first read or write of a sealed row. */
+export async function openStore(options: StoreOptions): Promise<Store> {
+  return storeOn(await openSqlite(options.path), options);
+}
+
+function storeOn(backend: Backend, options: Omit<StoreOptions, 'path'>): Store {
+  const { tokens, clock, defaultRegion, pollMs = 200 } = options;
+  const { db } = backend;
+  const leases = new LeaseRows(db, clock);
+  const daemonKeys = new DaemonKeys({ db, tokens, leases, clock, defaultRegion });
+  const seals = new RowSeals(tokens, daemonKeys);
+  const caches = new Caches();
+  const watch = new ChangeWatch(backend, clock, pollMs, () => caches.clear());
+  const context: StoreContext = { db, caches, daemonKeys, seals, watch, tokens, clock, defaultRegion };
+  return {
+    keys: new KeyRows(context),
+    aliases: new AliasRows(context),
+    credentials: new CredentialRows(context),
+    usage: new UsageRows(db),
+    leases,
+    integrityFailures: () => seals.failures(),
+    close() {
+      watch.stop();
+      return backend.close();
+    },
+  };
+}

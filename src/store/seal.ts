@@ -1,0 +1,160 @@
+// Row seals (docs/formats/row-seal.md): HMAC-SHA-256 by the token over an injective encoding of a row. No row is used before its seal matched.
+import { hash, timingSafeEqual } from 'node:crypto';
+import { BridgeError } from '../kernel/errors.js';
+import type { Tokens } from '../ports/token.js';
+import type { DaemonKeys } from './daemon-keys.js';
+import { sealedColumns, type ColumnKind, type SealedColumns, type SealedTable } from './tables.js';
+
+const domain = Buffer.from('hsm-bridge/row/v1\0');
+const kindCodes = { text: 1, integer: 2, blob: 3 } as const satisfies Record<ColumnKind, number>;
+const failureLimit = 100;
+/** A long list must not fill the token's queue. */
+const tokenCallsAtOnce = 32;
+
+/**
+ * Domain, table, then each column that is not null: name, kind, value, all behind 32-bit lengths. Equal bytes mean equal rows.
+ * A null column is left out, so that a column added later does not change the seals of older rows.
+ * TypeError when a value is not of its column's kind.
+ */
+export function encodeRow<T extends SealedTable>(table: T, row: SealedColumns<T>): Buffer {
+  const columns: Readonly<Record<string, ColumnKind>> = sealedColumns[table];
+  const values: Readonly<Record<string, unknown>> = { ...row };
+  const parts: Buffer[] = [domain, ...prefixed(Buffer.from(table))];
+  for (const [name, kind] of Object.entries(columns)) {
+    const value = values[name];
+    if (value === null) continue;
+    parts.push(...prefixed(Buffer.from(name)), Buffer.of(kindCodes[kind]), ...prefixed(valueBytes(name, kind, value)));
+  }
+  return Buffer.concat(parts);
+}
+
+function valueBytes(name: string, kind: ColumnKind, value: unknown): Buffer {
+  if (kind === 'text' && typeof value === 'string') return Buffer.from(value);
+  if (kind === 'blob' && Buffer.isBuffer(value)) return value;
+  if (kind === 'integer' && typeof value === 'number' && Number.isSafeInteger(value)) {
+    const bytes = Buffer.allocUnsafe(8);
+    bytes.writeBigInt64BE(BigInt(value));
+    return bytes;
+  }
+  throw new TypeError(`column ${name} takes ${kind}, not ${typeof value}`);
+}
+
+function prefixed(bytes: Buffer): [Buffer, Buffer] {
+  const length = Buffer.allocUnsafe(4);
+  length.writeUInt32BE(bytes.length);
+  return [length, bytes];
+}
+
+/** Makes and checks seals, and remembers which rows failed. */
+export class RowSeals {
+  readonly #tokens: Tokens;
+  readonly #daemonKeys: DaemonKeys;
+  readonly #failures = new Set<string>();
+
+  constructor(tokens: Tokens, daemonKeys: DaemonKeys) {
+    this.#tokens = tokens;
+    this.#daemonKeys = daemonKeys;
+  }
+
+  /** The row with its seal. Makes the Region's daemon keys when this is its first. */
+  async seal<T extends SealedTable>(
+    region: string,
+    table: T,
+    row: SealedColumns<T>,
+  ): Promise<SealedColumns<T> & { seal: Buffer }> {
+    const bytes = encodeRow(table, row);
+    await this.#daemonKeys.ensure(region);
+    return { ...row, seal: await this.#tokens.of(region).sealRow(bytes) };
+  }
+
+  /** False when `seal` is not that of `bytes`; fails when the token could not be asked. */
+  async matches(region: string, bytes: Buffer, seal: Buffer): Promise<boolean> {
+    const expected = await this.#tokens.of(region).sealRow(bytes);
+    return expected.length === seal.length && timingSafeEqual(expected, seal);
+  }
+
+  /** Notes the row as broken and gives the error its reader gets. */
+  broken(table: string, id: string): BridgeError {
+    if (this.#failures.size < failureLimit) this.#failures.add(`${table}:${id}`);
+    return new BridgeError('KMSInternalException', 'The stored record failed its integrity check.');
+  }
+
+  failures(): readonly string[] {
+    return [...this.#failures];
+  }
+}
+
+interface Opened<V> {
+  readonly digest: Buffer;
+  readonly value: V;
+}
+
+/**
+ * Turns rows of one table into what they mean, after their seal matched. Remembers by content: the same bytes under the same seal
+ * are not sent to the token again and give the identical object, so a cache that was emptied fills cheaply.
+ */
+export class SealedRows<T extends SealedTable, V> {
+  readonly #seals: RowSeals;
+  readonly #table: T;
+  readonly #identify: (row: SealedColumns<T>) => { readonly id: string; readonly region: string };
+  readonly #decode: (row: SealedColumns<T>) => V | Promise<V>;
+  readonly #opened = new Map<string, Opened<V>>();
+  readonly #limit: number;
+
+  constructor(
+    seals: RowSeals,
+    table: T,
+    identify: (row: SealedColumns<T>) => { readonly id: string; readonly region: string },
+    decode: (row: SealedColumns<T>) => V | Promise<V>,
+    limit: number,
+  ) {
+    this.#seals = seals;
+    this.#table = table;
+    this.#identify = identify;
+    this.#decode = decode;
+    this.#limit = limit;
+  }
+
+  /** Fails with the integrity error of `RowSeals.broken` when the seal does not match. */
+  async open(row: SealedColumns<T> & { readonly seal: Buffer }): Promise<V> {
+    const { id, region } = this.#identify(row);
+    const bytes = encodedOr(() => encodeRow(this.#table, row));
+    if (bytes === undefined || !Buffer.isBuffer(row.seal)) throw this.#seals.broken(this.#table, id);
+    const digest = hash('sha256', Buffer.concat([...prefixed(row.seal), bytes]), 'buffer');
+    const known = this.#opened.get(id);
+    if (known?.digest.equals(digest) === true) return known.value;
+    if (!(await this.#seals.matches(region, bytes, row.seal))) throw this.#seals.broken(this.#table, id);
+    const value = await this.#decode(row);
+    this.#remember(id, { digest, value });
+    return value;
+  }
+
+  /** All of them, in order; when one is broken the others are still checked, so that each broken one is known. */
+  async openAll(rows: readonly (SealedColumns<T> & { readonly seal: Buffer })[]): Promise<V[]> {
+    const results: PromiseSettledResult<V>[] = [];
+    for (let start = 0; start < rows.length; start += tokenCallsAtOnce) {
+      const some = rows.slice(start, start + tokenCallsAtOnce);
+      results.push(...(await Promise.allSettled(some.map((row) => this.open(row)))));
+    }
+    return results.map((result) => {
+      if (result.status === 'rejected') throw result.reason;
+      return result.value;
+    });
+  }
+
+  #remember(id: string, opened: Opened<V>): void {
+    const oldest = this.#opened.keys().next();
+    if (this.#opened.size >= this.#limit && oldest.done !== true) this.#opened.delete(oldest.value);
+    this.#opened.set(id, opened);
+  }
+}
+
+/** A value of another type can only have come from another hand: it counts as a broken seal. */
+function encodedOr(encode: () => Buffer): Buffer | undefined {
+  try {
+    return encode();
+  } catch (error) {
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,120 @@
+// libsql behind the shape Kysely expects. Only strings, safe integers, bytes and null pass, and nothing after close: libsql 0.5 aborts the
+// whole process on a boolean and on a closed database.
+import { BridgeError } from '../../kernel/errors.js';
+import type Database from 'libsql';
+import type { SqliteDatabase, SqliteStatement } from 'kysely';
+
+export const busyTimeoutMs = 5_000;
+const statementLimit = 200;
+
+/** Statements are kept, since the query builder writes few distinct texts and preparing one costs more than running it. */
+export class SqliteConnection implements SqliteDatabase {
+  readonly #database: Database.Database;
+  readonly #statements = new Map<string, SqliteStatement>();
+
+  #open = true;
+
+  constructor(database: Database.Database) {
+    this.#database = database;
+  }
+
+  get inTransaction(): boolean {
+    return this.#open && this.#database.inTransaction;
+  }
+
+  /** False when another connection is writing. */
+  tryBegin(): boolean {
+    // SQLite would wait in this very thread, and with it every request of the gateway.
+    this.prepare('PRAGMA busy_timeout = 0').all([]);
+    try {
+      this.prepare('BEGIN IMMEDIATE').run([]);
+      return true;
+    } catch (error) {
+      if (isBusy(error)) return false;
+      throw error;
+    } finally {
+      this.prepare(`PRAGMA busy_timeout = ${busyTimeoutMs}`).all([]);
+    }
+  }
+
+  prepare(text: string): SqliteStatement {
+    if (!this.#open)
+      throw new BridgeError('KMSInternalException', undefined, { cause: new Error('the store is closed') });
+    const known = this.#statements.get(text);
+    if (known !== undefined) return known;
+    if (this.#statements.size >= statementLimit) this.#statements.clear();
+    const statement = this.#wrap(
+      text,
+      attempt(() => this.#database.prepare(text)),
+    );
+    this.#statements.set(text, statement);
+    return statement;
+  }
+
+  /** SQLite's counter of commits by other connections. */
+  dataVersion(): unknown {
+    return this.prepare('PRAGMA data_version').all([])[0];
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#statements.clear();
+    this.#database.close();
+  }
+
+  #wrap(text: string, statement: Database.Statement): SqliteStatement {
+    // A statement that failed may not have been reset: it is prepared anew.
+    const guarded = <T>(run: () => T): T => {
+      try {
+        return attempt(run);
+      } catch (error) {
+        this.#statements.delete(text);
+        throw error;
+      }
+    };
+    const rows = (parameters: readonly unknown[]) =>
+      guarded(() => statement.all(bindable(parameters)).map((row) => withBuffers(row)));
+    return {
+      reader: statement.reader,
+      all: rows,
+      iterate: (parameters) => rows(parameters).values(),
+      run: (parameters) => guarded(() => statement.run(bindable(parameters))),
+    };
+  }
+}
+
+function attempt<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof BridgeError || error instanceof TypeError) throw error;
+    throw new BridgeError('KMSInternalException', undefined, { cause: error });
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof Error && 'code' in cause && String(cause.code).startsWith('SQLITE_BUSY');
+}
+
+function bindable(parameters: readonly unknown[]): unknown[] {
+  return parameters.map((value) => {
+    if (value === null || value instanceof Uint8Array || Number.isSafeInteger(value)) return value;
+    if (typeof value !== 'string') throw new TypeError(`a ${typeof value} cannot be stored`);
+    // libsql ends a text that it reads at its first NUL: such a row would never match its seal again.
+    if (value.includes('\0'))
+      throw new BridgeError('ValidationException', 'Text must not contain the character U+0000.');
+    return value;
+  });
+}
+
+/** libsql gives blobs as ArrayBuffer. */
+function withBuffers(row: unknown): unknown {
+  return Object.fromEntries(
+    Object.entries(row as Record<string, unknown>).map(([name, value]) => [
+      name,
+      value instanceof ArrayBuffer ? Buffer.from(value) : value,
+    ]),
+  );
+}

@@ -1,0 +1,78 @@
+// Opens the SQLite file: owner-only, WAL, fsync at each commit, schema up to date. Safe when several gateways open it at once.
+import { closeSync, fchmodSync, openSync } from 'node:fs';
+import Database from 'libsql';
+import { Kysely, Migrator, sql } from 'kysely';
+import { StoreOpenError, type Backend } from '../backend.js';
+import { migrations, type ColumnTypes } from '../migrations.js';
+import type { Tables } from '../tables.js';
+import { busyTimeoutMs, SqliteConnection } from './connection.js';
+import { WriteFirstDialect } from './dialect.js';
+
+/** STRICT: a column refuses a value of another type instead of keeping it. */
+const columnTypes: ColumnTypes = { integer: sql`integer`, blob: sql`blob`, tableEnd: sql`strict` };
+
+/** Fails with StoreOpenError. The folder of `path` must exist. */
+export async function openSqlite(path: string): Promise<Backend> {
+  let connection: SqliteConnection | undefined;
+  try {
+    createOwnerOnly(path);
+    const database = new Database(path, { timeout: busyTimeoutMs });
+    connection = new SqliteConnection(database);
+    configure(database);
+    const db = new Kysely<Tables>({ dialect: new WriteFirstDialect(connection) });
+    await migrate(db);
+    return backend(db, connection);
+  } catch (error) {
+    connection?.close();
+    throw openError(path, error);
+  }
+}
+
+/** The -wal and -shm files take this file's mode (SQLite, findCreateFileMode). */
+function createOwnerOnly(path: string): void {
+  const file = openSync(path, 'a', 0o600);
+  try {
+    fchmodSync(file, 0o600);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function configure(database: Database.Database): void {
+  database.pragma(`busy_timeout = ${busyTimeoutMs}`);
+  database.pragma('journal_mode = WAL');
+  // In WAL mode only FULL syncs at each commit (SQLite, "PRAGMA synchronous").
+  database.pragma('synchronous = FULL');
+  database.pragma('foreign_keys = ON');
+}
+
+async function migrate(db: Kysely<Tables>): Promise<void> {
+  const migrator = new Migrator({ db, provider: { getMigrations: () => Promise.resolve(migrations(columnTypes)) } });
+  const { error } = await migrator.migrateToLatest();
+  if (error !== undefined) throw error instanceof Error ? error : new Error('the migrations failed', { cause: error });
+}
+
+function backend(db: Kysely<Tables>, connection: SqliteConnection): Backend {
+  const version = () => (connection.dataVersion() as { data_version: number }).data_version;
+  let seen = version();
+  return {
+    db,
+    changedElsewhere() {
+      const now = version();
+      const changed = now !== seen;
+      seen = now;
+      return changed;
+    },
+    // The -wal file may stay: SQLite reads it at the next start.
+    close: () => db.destroy(),
+  };
+}
+
+function openError(path: string, error: unknown): StoreOpenError {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  const text = cause instanceof Error ? cause.message : String(cause);
+  const refused =
+    /^(E[A-Z]+|SQLITE_(CANTOPEN|READONLY|IOERR|FULL|BUSY|PERM).*)$/.test(code) || text.includes('Unable to open');
+  return new StoreOpenError(refused ? 'unwritable' : 'damaged', `${path}: ${text}`, { cause: error });
+}

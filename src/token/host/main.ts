@@ -1,0 +1,98 @@
+// The token host: the one process that loads the vendor's library and knows the PIN. It is configured over its parent's channel, never
+// by arguments; it makes one login in its life; it ends when its parent does, and when it can no longer trust its token.
+import type { FromTokenHost, ToTokenHost, TokenDescription, TokenHostConfig } from '../../config/processes.js';
+import { ckrName, meaningOf } from './ckr.js';
+import { StartFault, TokenLost } from './fault.js';
+import { login } from './login.js';
+import { finalize, findToken, loadModule, requireMechanisms, type LoadedModule } from './module.js';
+import { Performer } from './perform.js';
+import { selfTest } from './probe.js';
+import { loadProfile } from './profile.js';
+import { provision } from './provision.js';
+import { TokenServer } from './server.js';
+import { TokenSession } from './session.js';
+
+/** How the process ends. After `lost` a new one may find the token sound; after `fatal` it has said why it never will. */
+export const hostExitCodes = { stopped: 0, fatal: 3, lost: 75 } as const;
+
+/** How long answers given before the end may take to leave. */
+const graceMs = 200;
+
+/** Waits for `configure` and serves until `stop`, or until the parent is gone. For a process started with a channel to its parent. */
+export function runTokenHost(): void {
+  process.umask(0o077);
+  let running: Running | undefined;
+  // A terminal's Ctrl-C, and a supervisor's own stop, reach every process of the group: the supervisor decides, by message.
+  process.on('SIGINT', () => undefined);
+  process.on('SIGTERM', () => undefined);
+  process.on('disconnect', () => process.exit(hostExitCodes.stopped));
+  process.on('message', (message: ToTokenHost) => {
+    if (message.type === 'configure') void start(message.config).then((started) => (running = started), fail);
+    else void stop(running);
+  });
+}
+
+interface Running {
+  readonly module: LoadedModule;
+  readonly server: TokenServer;
+}
+
+async function start(config: TokenHostConfig): Promise<Running> {
+  const { module, session, performer } = openToken(config);
+  const server = new TokenServer({
+    socketPath: config.socketPath,
+    perform: (id, op, payload, out) => performer.perform(id, op, payload, out),
+    onLost: () => void server.close(graceMs).then(() => process.exit(hostExitCodes.lost)),
+  });
+  await server.listen();
+  const token: TokenDescription = { label: session.token.label, serial: session.token.serial };
+  tell({ type: 'ready', token });
+  return { module, server };
+}
+
+/** From a profile to a logged-in session on a token that passed its self-test: all synchronous, all of it before the first request. */
+function openToken(config: TokenHostConfig): { module: LoadedModule; session: TokenSession; performer: Performer } {
+  const profile = loadProfile(config.profilePath);
+  const module = loadModule(profile, config.modulePath);
+  if (config.provision !== undefined) {
+    const { soPinFile } = config.provision;
+    provision(module, { tokenLabel: config.tokenLabel, pinFile: config.pinFile, soPinFile }, profile);
+  }
+  const token = findToken(module, config.tokenLabel, profile.tokenSelector.serial);
+  if (token === undefined) {
+    const message = `no token is labelled ${config.tokenLabel}: initialise it, or correct the label`;
+    throw new StartFault('token-missing', message);
+  }
+  requireMechanisms(module, token.slot);
+  const session = new TokenSession(module, token);
+  login(module.pkcs11, session.handle, token, { as: 'user', pinFile: config.pinFile }, profile);
+  selfTest(session, profile);
+  return { module, session, performer: new Performer(session, profile) };
+}
+
+async function stop(running: Running | undefined): Promise<void> {
+  if (running !== undefined) {
+    await running.server.close(graceMs);
+    finalize(running.module);
+  }
+  process.exit(hostExitCodes.stopped);
+}
+
+function fail(error: unknown): void {
+  const fault = startFaultOf(error);
+  if (fault === undefined) process.exit(hostExitCodes.lost);
+  tell({ type: 'fatal', code: fault.code, message: fault.message }, () => process.exit(hostExitCodes.fatal));
+}
+
+/** Undefined for a token that is lost or suspect, which a new process may find sound. */
+function startFaultOf(error: unknown): StartFault | undefined {
+  if (error instanceof StartFault) return error;
+  if (error instanceof TokenLost || meaningOf(error).lost === 'token') return undefined;
+  const name = ckrName(error) ?? 'no return value';
+  return new StartFault('configuration', `the token refused a call of the start (${name})`, { cause: error });
+}
+
+function tell(message: FromTokenHost, sent: () => void = () => undefined): void {
+  if (process.send === undefined) throw new Error('the token host is started by its supervisor only');
+  process.send(message, undefined, undefined, sent);
+}

@@ -1,0 +1,125 @@
+// The vendor's library and the token in it. The library is loaded once in a process's life and never unloaded; its token is chosen by
+// label (and serial), never by a slot's index, which changes.
+import { existsSync } from 'node:fs';
+import graphene from 'graphene-pk11';
+import pkcs11 from 'pkcs11js';
+import { ckrName } from './ckr.js';
+import { StartFault, TokenLost } from './fault.js';
+import { neededMechanisms } from './mechanism.js';
+import type { Profile } from './profile.js';
+
+/** The library, twice: raw for calls, and graphene's view of its slots and tokens. */
+export interface LoadedModule {
+  readonly pkcs11: pkcs11.PKCS11;
+  readonly slots: graphene.Module;
+}
+
+export interface ChosenToken {
+  readonly slot: Buffer;
+  readonly label: string;
+  readonly serial: string;
+  readonly model: string;
+  readonly manufacturer: string;
+  /** CK_TOKEN_INFO.flags as they were before anybody logged in. */
+  readonly flags: number;
+}
+
+/** pkcs11js frees the library when the object that loaded it is collected: this keeps it for as long as the process lives. */
+const loaded: pkcs11.PKCS11[] = [];
+
+/** Loads the first module that exists and initialises it. `modulePath` replaces the profile's list. */
+export function loadModule(profile: Profile, modulePath: string | undefined): LoadedModule {
+  const candidates = modulePath === undefined ? profile.modulePaths.value : [modulePath];
+  const path = candidates.find((candidate) => existsSync(candidate));
+  if (path === undefined) {
+    throw new StartFault(
+      'module-missing',
+      `no PKCS#11 module at ${candidates.join(', ')}: install it, or give its path`,
+    );
+  }
+  const library = new pkcs11.PKCS11();
+  loaded.push(library);
+  try {
+    library.load(path);
+  } catch (error) {
+    // From here on any call on `library` would end the process: it is not touched again.
+    throw new StartFault('module-missing', `${path} cannot be loaded as a PKCS#11 module`, { cause: error });
+  }
+  initialize(library, profile, path);
+  return { pkcs11: library, slots: new graphene.Module(library) };
+}
+
+function initialize(library: pkcs11.PKCS11, profile: Profile, path: string): void {
+  const initString = profile.initString.value;
+  try {
+    // pkcs11js cuts off the last character of libraryParameters: a space is there to be lost.
+    if (initString === null) library.C_Initialize();
+    else library.C_Initialize({ flags: pkcs11.CKF_OS_LOCKING_OK, libraryParameters: `${initString} ` });
+  } catch (error) {
+    const name = ckrName(error);
+    if (name === 'CKR_CRYPTOKI_ALREADY_INITIALIZED') return;
+    if (name?.startsWith('CKR_DEVICE_') === true || name === 'CKR_TOKEN_NOT_PRESENT') {
+      throw new TokenLost(`the module answers ${name} when it is initialised`, { cause: error });
+    }
+    const message = `the PKCS#11 module ${path} does not initialise (${name ?? 'no return value'}): check its configuration`;
+    throw new StartFault('module-missing', message, { cause: error });
+  }
+}
+
+/** Undefined when no token has the label. StartFault when two have it. */
+export function findToken(module: LoadedModule, label: string, serial: string | null): ChosenToken | undefined {
+  const [first, second] = tokensOf(module).filter(
+    (token) => token.label === label && (serial === null || token.serial === serial),
+  );
+  if (second !== undefined) {
+    throw new StartFault('token-missing', `more than one token is labelled ${label}: give the serial in the profile`);
+  }
+  return first;
+}
+
+/** The slot of a token that nobody has initialised. */
+export function findBlankSlot(module: LoadedModule): Buffer | undefined {
+  return tokensOf(module).find((token) => (token.flags & pkcs11.CKF_TOKEN_INITIALIZED) === 0)?.slot;
+}
+
+function tokensOf(module: LoadedModule): ChosenToken[] {
+  const slots = module.slots.getSlots(true);
+  return Array.from({ length: slots.length }, (_, index) => {
+    const slot = slots.items(index);
+    const token = slot.getToken();
+    return {
+      slot: slot.handle,
+      label: unpadded(token.label),
+      serial: unpadded(token.serialNumber),
+      model: unpadded(token.model),
+      manufacturer: unpadded(token.manufacturerID),
+      flags: token.flags,
+    };
+  });
+}
+
+/** StartFault `configuration` when the token lacks a mechanism the daemon's operations need. */
+export function requireMechanisms(module: LoadedModule, slot: Buffer): void {
+  const listed = new Set(module.pkcs11.C_GetMechanismList(slot));
+  const missing = neededMechanisms.filter(([, type]) => !listed.has(type)).map(([name]) => name);
+  if (missing.length > 0) {
+    throw new StartFault(
+      'configuration',
+      `the token does not offer ${missing.join(', ')}: it cannot serve this daemon`,
+    );
+  }
+}
+
+/** Gives the token back what this process holds of it: its sessions and its login. Only for an orderly end. */
+export function finalize(module: LoadedModule): void {
+  try {
+    module.pkcs11.C_Finalize();
+  } catch {
+    // The process ends right after: there is nothing left to protect, and nobody to tell.
+  }
+}
+
+/** Blank padding (PKCS#11 §3.2), or the NULs some libraries leave. */
+function unpadded(text: string): string {
+  return text.replace(/[\0 ]+$/, '');
+}

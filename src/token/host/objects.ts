@@ -1,0 +1,74 @@
+// Making, listing and destroying keys in the token. A key that is not as asked is destroyed before anybody can use it, and the
+// daemon's own keys are neither listed nor destroyed.
+import { daemonKeys } from '../../ports/token.js';
+import { ckaIdBytes } from '../wire.js';
+import { RequestFault } from './fault.js';
+import { aesKeyGen, genericKeyGen } from './mechanism.js';
+import type { Profile } from './profile.js';
+import type { TokenSession } from './session.js';
+import { generationTemplate, idSearch, type KeyKind } from './template.js';
+
+const keyLabel = 'hsm-bridge';
+
+export class KeyObjects {
+  readonly #session: TokenSession;
+  readonly #labelBytes: number;
+
+  constructor(session: TokenSession, profile: Profile) {
+    this.#session = session;
+    this.#labelBytes = profile.label.maxBytes;
+  }
+
+  /** AES-256. `ckaId` must be unused, which is not looked up: that takes time in proportion to the objects in the token. */
+  generate(ckaId: Buffer): void {
+    if (isDaemonKey(ckaId)) throw new RequestFault('internal', 'the CKA_ID is the daemon’s own');
+    this.#generate('aes-gcm', ckaId, keyLabel);
+  }
+
+  /** Destroys all that has this CKA_ID; false when nothing had. */
+  destroy(ckaId: Buffer): boolean {
+    if (isDaemonKey(ckaId)) throw new RequestFault('internal', 'the daemon’s own keys are not destroyed');
+    const found = this.#session.find(idSearch(ckaId));
+    for (const object of found) this.#session.destroy(object);
+    return found.length > 0;
+  }
+
+  /** The CKA_IDs of AES keys, as far as they can be the daemon's (16 bytes), each once. */
+  list(): Buffer[] {
+    const ids = new Map<string, Buffer>();
+    for (const key of this.#session.findKeys('aes-gcm')) {
+      const ckaId = this.#session.ckaIdOf(key);
+      if (ckaId.length === ckaIdBytes && !isDaemonKey(ckaId)) ids.set(ckaId.toString('latin1'), ckaId);
+    }
+    return [...ids.values()];
+  }
+
+  /**
+   * Makes the two keys of the daemon. The row-seal key comes last, so a token with only the other one was left by an interrupted
+   * creation, which is finished. RequestFault `daemonKeysExist` in every other case but an empty one.
+   */
+  createDaemonKeys(): void {
+    const secrets = this.#session.find(idSearch(daemonKeys.secrets));
+    if (this.#session.find(idSearch(daemonKeys.rowSeal)).length > 0 || secrets.length > 1) {
+      throw new RequestFault('daemonKeysExist', 'the token already holds the daemon’s own keys');
+    }
+    if (secrets[0] === undefined) this.#generate('aes-gcm', daemonKeys.secrets, 'hsm-bridge secrets');
+    else if (this.#session.mismatchesOf('aes-gcm', secrets[0]).length > 0) {
+      throw new RequestFault('internal', 'the key for secrets in the token is not of the daemon’s making');
+    }
+    this.#generate('hmac', daemonKeys.rowSeal, 'hsm-bridge row seal');
+  }
+
+  #generate(kind: KeyKind, ckaId: Buffer, label: string): void {
+    const { library, handle } = this.#session;
+    const mechanism = kind === 'aes-gcm' ? aesKeyGen : genericKeyGen;
+    const name = { ckaId, label: label.slice(0, this.#labelBytes) };
+    const key = library.C_GenerateKey(handle, mechanism, generationTemplate(kind, name));
+    const wrong = this.#session.mismatchesOf(kind, key);
+    if (wrong.length === 0) return;
+    this.#session.destroy(key);
+    throw new RequestFault('internal', `the token made a key whose ${wrong.join(', ')} is not as asked`);
+  }
+}
+
+const isDaemonKey = (ckaId: Buffer): boolean => Object.values(daemonKeys).some((own) => own.equals(ckaId));

@@ -1,0 +1,195 @@
+// One request after the other, performed on the token. Each is answered exactly once; it runs a second time only when the token
+// certainly did nothing the first time; what a key's plaintext was in is overwritten.
+import { daemonKeys } from '../../ports/token.js';
+import { maxPayloadBytes, type FrameWriter } from '../frames.js';
+import { ckaIdBytes, maxRandomBytes, requests, statuses, type Request, type Status } from '../wire.js';
+import { Cipher, macBytes, sealBytes } from './cipher.js';
+import { meaningOf } from './ckr.js';
+import { RequestFault, TokenLost } from './fault.js';
+import { KeyHandles } from './handles.js';
+import { KeyObjects } from './objects.js';
+import type { Profile } from './profile.js';
+import type { TokenSession } from './session.js';
+
+/** Writes its answer into `out` and returns its length; `id` is for answers of more than one frame. */
+type Run = (payload: Buffer, out: FrameWriter, id: number) => number | 'malformed';
+
+interface Operation {
+  readonly run: Run;
+  /** Has no effect in the token that a second run would double. */
+  readonly repeatable: boolean;
+}
+
+export class Performer {
+  readonly #session: TokenSession;
+  readonly #cipher: Cipher;
+  readonly #objects: KeyObjects;
+  readonly #aesKeys: KeyHandles;
+  readonly #macKeys: KeyHandles;
+  readonly #operations: readonly (Operation | undefined)[];
+
+  constructor(session: TokenSession, profile: Profile) {
+    this.#session = session;
+    this.#cipher = new Cipher(session, profile);
+    this.#objects = new KeyObjects(session, profile);
+    this.#aesKeys = new KeyHandles(session, 'aes-gcm');
+    this.#macKeys = new KeyHandles(session, 'hmac');
+    this.#operations = this.#table();
+  }
+
+  /** False when the request is none; nothing is answered then. TokenLost once the answer was written, when the token is. */
+  perform(id: number, op: number, payload: Buffer, out: FrameWriter): boolean {
+    const operation = this.#operations[op];
+    if (operation === undefined) return false;
+    for (let repeat = operation.repeatable; ; repeat = false) {
+      try {
+        const bytes = operation.run(payload, out, id);
+        if (bytes === 'malformed') return false;
+        out.commit(id, statuses.ok, bytes);
+        return true;
+      } catch (error) {
+        try {
+          const status = this.#recover(error, repeat);
+          if (status === 'again') continue;
+          out.commit(id, statuses[status], 0);
+          return true;
+        } catch (lost) {
+          out.commit(id, statuses.internal, 0);
+          throw lost;
+        }
+      }
+    }
+  }
+
+  /** Makes the session sound again and says what the caller hears. TokenLost when that is not possible. */
+  #recover(error: unknown, mayRepeat: boolean): Status | 'again' {
+    if (error instanceof TokenLost) throw error;
+    if (error instanceof RequestFault) return error.status;
+    const meaning = meaningOf(error);
+    if (meaning.lost === 'token' || meaning.lost === 'login')
+      throw new TokenLost('the token is lost', { cause: error });
+    if (meaning.lost === 'handle') {
+      this.#aesKeys.forgetAll();
+      this.#macKeys.forgetAll();
+    }
+    if (meaning.lost !== 'nothing') this.#session.replace();
+    if (meaning.again && mayRepeat) return 'again';
+    if (meaning.hears === 'InvalidCiphertextException') return 'invalidCiphertext';
+    return meaning.hears === 'KeyUnavailableException' ? 'keyUnavailable' : 'internal';
+  }
+
+  #table(): readonly (Operation | undefined)[] {
+    const table: (Operation | undefined)[] = [];
+    const add = <Fields extends readonly Buffer[]>(
+      request: Request<Fields>,
+      repeatable: boolean,
+      run: (fields: Fields, out: FrameWriter, id: number) => number | 'malformed',
+    ): void => {
+      table[request.op] = {
+        repeatable,
+        run: (payload, out, id) => {
+          const fields = request.split(payload);
+          return fields === undefined ? 'malformed' : run(fields, out, id);
+        },
+      };
+    };
+    add(requests.info, true, (_, out) => this.#info(out));
+    add(requests.generateKey, false, ([ckaId]) => this.#generateKey(ckaId));
+    add(requests.destroyKey, false, ([ckaId], out) => this.#destroyKey(ckaId, out));
+    add(requests.inventory, true, (_, out, id) => this.#inventory(out, id));
+    add(requests.encrypt, true, ([ckaId, aad, plaintext], out) => this.#encrypt(ckaId, aad, plaintext, out));
+    add(requests.decrypt, true, ([ckaId, aad, sealed], out) => {
+      return this.#cipher.open(this.#aesKeys.of(ckaId), aad, sealed, out.reserve(sealed.length));
+    });
+    add(requests.reEncrypt, true, ([fromId, fromAad, toId, toAad, sealed], out) => {
+      return withScratch(sealed.length, (scratch) => {
+        const bytes = this.#cipher.open(this.#aesKeys.of(fromId), fromAad, sealed, scratch);
+        return this.#encrypt(toId, toAad, scratch.subarray(0, bytes), out);
+      });
+    });
+    add(requests.generateDataKey, true, ([ckaId, aad, length], out) => this.#dataKey(ckaId, aad, length, out));
+    add(requests.generateDataKeyWithoutPlaintext, true, ([ckaId, aad, length], out) => {
+      const bytes = length.readUInt32BE();
+      if (!isRandomLength(bytes)) return 'malformed';
+      return withScratch(bytes, (scratch) => {
+        this.#cipher.random(scratch);
+        return this.#encrypt(ckaId, aad, scratch, out);
+      });
+    });
+    add(requests.random, true, ([length], out) => {
+      const bytes = length.readUInt32BE();
+      if (!isRandomLength(bytes)) return 'malformed';
+      this.#cipher.random(out.reserve(bytes));
+      return bytes;
+    });
+    add(requests.createDaemonKeys, false, () => {
+      this.#objects.createDaemonKeys();
+      return 0;
+    });
+    add(requests.sealRow, true, ([data], out) => {
+      this.#cipher.mac(this.#macKeys.of(daemonKeys.rowSeal), data, out.reserve(macBytes));
+      return macBytes;
+    });
+    return table;
+  }
+
+  #info(out: FrameWriter): number {
+    const { label, serial, model, manufacturer } = this.#session.token;
+    const text = Buffer.from(JSON.stringify({ label, serial, model, manufacturer }));
+    return text.copy(out.reserve(text.length));
+  }
+
+  #generateKey(ckaId: Buffer): number {
+    if (this.#aesKeys.has(ckaId)) throw new RequestFault('internal', 'the CKA_ID is in use');
+    this.#objects.generate(ckaId);
+    return 0;
+  }
+
+  #destroyKey(ckaId: Buffer, out: FrameWriter): number {
+    this.#aesKeys.forget(ckaId);
+    out.reserve(1)[0] = this.#objects.destroy(ckaId) ? 1 : 0;
+    return 1;
+  }
+
+  #inventory(out: FrameWriter, id: number): number {
+    const perFrame = Math.floor(maxPayloadBytes / ckaIdBytes);
+    const ids = this.#objects.list();
+    let at = 0;
+    for (; ids.length - at > perFrame; at += perFrame) {
+      const part = Buffer.concat(ids.slice(at, at + perFrame));
+      part.copy(out.reserve(part.length));
+      out.commit(id, statuses.partial, part.length);
+    }
+    const last = Buffer.concat(ids.slice(at));
+    return last.copy(out.reserve(last.length));
+  }
+
+  #encrypt(ckaId: Buffer, aad: Buffer, plaintext: Buffer, out: FrameWriter): number {
+    const bytes = plaintext.length + sealBytes;
+    this.#cipher.seal(this.#aesKeys.of(ckaId), aad, plaintext, out.reserve(bytes));
+    return bytes;
+  }
+
+  /** The plaintext, then the same sealed: both straight into the frame. */
+  #dataKey(ckaId: Buffer, aad: Buffer, length: Buffer, out: FrameWriter): number | 'malformed' {
+    const bytes = length.readUInt32BE();
+    if (!isRandomLength(bytes)) return 'malformed';
+    const key = this.#aesKeys.of(ckaId);
+    const room = out.reserve(bytes + bytes + sealBytes);
+    const plaintext = room.subarray(0, bytes);
+    this.#cipher.random(plaintext);
+    this.#cipher.seal(key, aad, plaintext, room.subarray(bytes));
+    return room.length;
+  }
+}
+
+const isRandomLength = (bytes: number): boolean => bytes >= 1 && bytes <= maxRandomBytes;
+
+function withScratch<Result>(bytes: number, use: (scratch: Buffer) => Result): Result {
+  const scratch = Buffer.alloc(bytes);
+  try {
+    return use(scratch);
+  } finally {
+    scratch.fill(0);
+  }
+}

@@ -1,0 +1,59 @@
+// A vendor's profile: what is different about its tokens, as data with the reason for each quirk. No vendor's name appears in code.
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { z } from 'zod';
+import { ckaIdBytes } from '../wire.js';
+import { ckrTable, type CkrName } from './ckr.js';
+import { StartFault } from './fault.js';
+
+const because = z.string().min(10);
+
+const profileSchema = z.strictObject({
+  name: z.string().regex(/^[a-z0-9-]+$/),
+  describes: z.string(),
+  /** Tried in this order; relative ones count from the profile's folder. */
+  modulePaths: z.strictObject({ value: z.array(z.string().min(1)).min(1), because }),
+  /** C_Initialize's pReserved, for modules that take their configuration there. */
+  initString: z.strictObject({ value: z.string().nullable(), because }),
+  /** The token is the one with the configured label; `serial` also when two tokens may carry the same one. */
+  tokenSelector: z.strictObject({ serial: z.string().nullable(), because }),
+  /** What is no PIN of this vendor is not tried: a refusal would count. */
+  pin: z.strictObject({ minBytes: z.int().min(1), maxBytes: z.int().max(255), pattern: z.string(), because }),
+  sessions: z.strictObject({ value: z.literal(1), because }),
+  processes: z.strictObject({ value: z.int().min(1), because }),
+  timeouts: z.strictObject({ callMs: z.int().positive(), because }),
+  ckaId: z.strictObject({ maxBytes: z.int().min(ckaIdBytes), because }),
+  label: z.strictObject({ maxBytes: z.int().min(8), because }),
+  gcm: z.strictObject({
+    strategy: z.literal('gcm-host-iv'),
+    /** Whether CK_GCM_PARAMS has ulIvBits (PKCS#11 v2.40 errata 1 and later) or not. */
+    parameters: z.enum(['with-iv-bits', 'without-iv-bits']),
+    because,
+  }),
+  /** False where a token in FIPS mode takes no key from outside: its known answers cannot be checked. */
+  importsSessionKeys: z.strictObject({ value: z.boolean(), because }),
+  /** Return values that mean something else than PKCS#11 says. */
+  errors: z.array(
+    z.strictObject({
+      call: z.literal('C_Decrypt'),
+      returns: z.enum(Object.keys(ckrTable) as [CkrName, ...CkrName[]]),
+      means: z.literal('invalid-ciphertext'),
+      because,
+    }),
+  ),
+});
+
+export type Profile = z.infer<typeof profileSchema>;
+
+/** Reads and checks a profile; module paths come back absolute. StartFault `configuration` when it is not one. */
+export function loadProfile(path: string): Profile {
+  try {
+    const profile = profileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+    new RegExp(profile.pin.pattern, 'u');
+    const value = profile.modulePaths.value.map((modulePath) => resolve(dirname(path), modulePath));
+    return { ...profile, modulePaths: { ...profile.modulePaths, value } };
+  } catch (error) {
+    const why = error instanceof z.ZodError ? z.prettifyError(error) : String(error);
+    throw new StartFault('configuration', `the vendor profile ${path} cannot be used: ${why}`, { cause: error });
+  }
+}

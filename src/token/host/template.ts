@@ -1,0 +1,131 @@
+// Every template the host passes to pkcs11js is made here, with values of exactly the types it expects, and read back here: a key the
+// daemon uses cannot leave the token and does one thing.
+import pkcs11 from 'pkcs11js';
+
+/** What a key of the daemon is for; it can do nothing else. */
+export type KeyKind = 'aes-gcm' | 'hmac';
+
+export const secretKeyBytes = 32;
+
+const keyTypes = { 'aes-gcm': pkcs11.CKK_AES, hmac: pkcs11.CKK_GENERIC_SECRET } as const;
+
+type Flag = readonly [name: string, type: number, value: boolean];
+
+function usage(kind: KeyKind): readonly Flag[] {
+  const aes = kind === 'aes-gcm';
+  return [
+    ['CKA_ENCRYPT', pkcs11.CKA_ENCRYPT, aes],
+    ['CKA_DECRYPT', pkcs11.CKA_DECRYPT, aes],
+    ['CKA_SIGN', pkcs11.CKA_SIGN, !aes],
+    ['CKA_VERIFY', pkcs11.CKA_VERIFY, !aes],
+    ['CKA_WRAP', pkcs11.CKA_WRAP, false],
+    ['CKA_UNWRAP', pkcs11.CKA_UNWRAP, false],
+    ['CKA_DERIVE', pkcs11.CKA_DERIVE, false],
+  ];
+}
+
+const protection: readonly Flag[] = [
+  ['CKA_PRIVATE', pkcs11.CKA_PRIVATE, true],
+  ['CKA_SENSITIVE', pkcs11.CKA_SENSITIVE, true],
+  ['CKA_EXTRACTABLE', pkcs11.CKA_EXTRACTABLE, false],
+];
+
+/** What the token itself says about a key's past (PKCS#11 v2.40 §4.9): made inside, never readable, never extractable. */
+const history: readonly Flag[] = [
+  ['CKA_LOCAL', pkcs11.CKA_LOCAL, true],
+  ['CKA_ALWAYS_SENSITIVE', pkcs11.CKA_ALWAYS_SENSITIVE, true],
+  ['CKA_NEVER_EXTRACTABLE', pkcs11.CKA_NEVER_EXTRACTABLE, true],
+];
+
+const attributesOf = (flags: readonly Flag[]): pkcs11.Template => flags.map(([, type, value]) => ({ type, value }));
+
+/** C_GenerateKey: 256 bits, non-extractable. `token` false: a session object, gone with its session. */
+export function generationTemplate(
+  kind: KeyKind,
+  name: { readonly ckaId: Buffer; readonly label: string },
+  token = true,
+): pkcs11.Template {
+  return [
+    { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_SECRET_KEY },
+    { type: pkcs11.CKA_KEY_TYPE, value: keyTypes[kind] },
+    { type: pkcs11.CKA_VALUE_LEN, value: secretKeyBytes },
+    { type: pkcs11.CKA_TOKEN, value: token },
+    { type: pkcs11.CKA_ID, value: name.ckaId },
+    { type: pkcs11.CKA_LABEL, value: name.label },
+    ...attributesOf(protection),
+    ...attributesOf(usage(kind)),
+  ];
+}
+
+/** C_CreateObject of a session key with a published value: for known answers, never for a key of the daemon. */
+export function knownKeyTemplate(kind: KeyKind, value: Buffer): pkcs11.Template {
+  return [
+    { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_SECRET_KEY },
+    { type: pkcs11.CKA_KEY_TYPE, value: keyTypes[kind] },
+    { type: pkcs11.CKA_TOKEN, value: false },
+    { type: pkcs11.CKA_VALUE, value },
+    ...attributesOf(protection),
+    ...attributesOf(usage(kind)),
+  ];
+}
+
+/** C_GenerateKey of a session key that may only wrap: the probe's, to try to get another key out. */
+export function wrappingKeyTemplate(): pkcs11.Template {
+  return [
+    { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_SECRET_KEY },
+    { type: pkcs11.CKA_KEY_TYPE, value: pkcs11.CKK_AES },
+    { type: pkcs11.CKA_VALUE_LEN, value: secretKeyBytes },
+    { type: pkcs11.CKA_TOKEN, value: false },
+    { type: pkcs11.CKA_WRAP, value: true },
+    ...attributesOf(protection),
+  ];
+}
+
+/** Changes no token may make to a key of ours, on itself or on a copy. */
+export const loosenings: readonly (readonly [what: string, template: () => pkcs11.Template])[] = [
+  ['CKA_EXTRACTABLE set to true', () => [{ type: pkcs11.CKA_EXTRACTABLE, value: true }]],
+  ['CKA_SENSITIVE set to false', () => [{ type: pkcs11.CKA_SENSITIVE, value: false }]],
+];
+
+export const valueQuery = (): pkcs11.Template => [{ type: pkcs11.CKA_VALUE }];
+export const idQuery = (): pkcs11.Template => [{ type: pkcs11.CKA_ID }];
+
+/** C_FindObjectsInit: token objects of this kind, with this CKA_ID when one is given. */
+export function keySearch(kind: KeyKind, ckaId?: Buffer): pkcs11.Template {
+  return [
+    { type: pkcs11.CKA_TOKEN, value: true },
+    { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_SECRET_KEY },
+    { type: pkcs11.CKA_KEY_TYPE, value: keyTypes[kind] },
+    ...(ckaId === undefined ? [] : [{ type: pkcs11.CKA_ID, value: ckaId }]),
+  ];
+}
+
+/** C_FindObjectsInit: whatever token object has this CKA_ID. */
+export function idSearch(ckaId: Buffer): pkcs11.Template {
+  return [
+    { type: pkcs11.CKA_TOKEN, value: true },
+    { type: pkcs11.CKA_ID, value: ckaId },
+  ];
+}
+
+const checkedFlags = (kind: KeyKind): readonly Flag[] => [...protection, ...history, ...usage(kind)];
+
+/** C_GetAttributeValue of all that `mismatches` looks at. Fresh each time: pkcs11js leaks what a reused template was filled with. */
+export function protectionQuery(kind: KeyKind): pkcs11.Template {
+  return [...checkedFlags(kind).map(([, type]) => ({ type })), { type: pkcs11.CKA_VALUE_LEN }];
+}
+
+/** The names of attributes that are not as the daemon makes its keys; empty for a key that cannot leave. */
+export function mismatches(kind: KeyKind, read: pkcs11.TemplateResult): string[] {
+  const flags = checkedFlags(kind)
+    .filter(([, , value], i) => !readsAs(read[i]?.value, value))
+    .map(([name]) => name);
+  const length = read.at(-1)?.value;
+  return length?.[0] === secretKeyBytes && length.subarray(1).every((byte) => byte === 0)
+    ? flags
+    : [...flags, 'CKA_VALUE_LEN'];
+}
+
+function readsAs(read: Buffer | undefined, value: boolean): boolean {
+  return read?.length === 1 && (read[0] !== 0) === value;
+}

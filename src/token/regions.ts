@@ -1,0 +1,64 @@
+// The tokens of all served Regions, as one gateway sees them. A Region's token host is asked for when its token is first used.
+import type { Clock } from '../kernel/clock.js';
+import type { Token, Tokens } from '../ports/token.js';
+import { connectToken, type TokenClient } from './client.js';
+
+export interface RegionTokensOptions {
+  readonly regions: readonly { readonly region: string; readonly socketPath: string }[];
+  readonly deadlineMs: number;
+  readonly clock: Clock;
+  /** Once for each Region. */
+  readonly onWanted: (region: string) => void;
+  readonly onOverrun: (region: string) => void;
+}
+
+export interface RegionTokens extends Tokens {
+  ready(region: string): void;
+  down(region: string): void;
+  isUp(region: string): boolean;
+  /** Calls back each time a Region's token host has come up, and at once for those that are. */
+  onReady(listener: (region: string) => void): void;
+  close(): Promise<void>;
+}
+
+export function createRegionTokens(options: RegionTokensOptions): RegionTokens {
+  const clients = new Map<string, TokenClient>();
+  const wanted = new Set<string>();
+  const up = new Set<string>();
+  const listeners: ((region: string) => void)[] = [];
+  for (const { region, socketPath } of options.regions) {
+    const { deadlineMs, clock } = options;
+    clients.set(region, connectToken({ socketPath, deadlineMs, clock, onOverrun: () => options.onOverrun(region) }));
+  }
+  const client = (region: string): TokenClient => {
+    const found = clients.get(region);
+    if (found === undefined) throw new Error(`Region ${region} is not served`);
+    return found;
+  };
+  return {
+    of(region): Token {
+      if (!wanted.has(region)) {
+        wanted.add(region);
+        options.onWanted(region);
+      }
+      return client(region);
+    },
+    ready(region) {
+      up.add(region);
+      client(region).ready();
+      for (const listener of listeners) listener(region);
+    },
+    down(region) {
+      up.delete(region);
+      client(region).down();
+    },
+    isUp: (region) => up.has(region),
+    onReady(listener) {
+      listeners.push(listener);
+      for (const region of up) listener(region);
+    },
+    async close() {
+      await Promise.all([...clients.values()].map((each) => each.close()));
+    },
+  };
+}
