@@ -45,7 +45,8 @@ export async function startLine() {
   });
   const server = createAwsJsonServer({
     line: { services, authenticator, defaultRegion: 'us-east-1' },
-    observe: () => undefined,
+    started: () => undefined,
+    ended: () => undefined,
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
