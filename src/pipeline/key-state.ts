@@ -1,7 +1,8 @@
 // Is the key in a state that the operation accepts? Asked after authorization (AWS KMS Developer Guide, "Key states of AWS KMS keys").
 import { BridgeError } from '../kernel/errors.js';
-import { arnOfKey, keyState, type Key, type KeyState } from '../model/key.js';
+import { arnOfKey, keyState, type KeyState } from '../model/key.js';
 import type { StateRule } from '../operations/define.js';
+import type { Resolved } from './resolve.js';
 
 const accepted: Readonly<Record<StateRule, ReadonlySet<KeyState>>> = {
   any: new Set<KeyState>(['Creating', 'Enabled', 'Disabled', 'PendingDeletion', 'Unavailable']),
@@ -10,9 +11,13 @@ const accepted: Readonly<Record<StateRule, ReadonlySet<KeyState>>> = {
   pendingDeletion: new Set<KeyState>(['PendingDeletion']),
 };
 
-/** DisabledException (`ARN is disabled.`) or KMSInvalidStateException (`ARN is pending deletion.` …). */
-export function checkKeyState(rule: StateRule, keys: readonly Key[]): void {
-  for (const key of keys) {
+/**
+ * DisabledException (`ARN is disabled.`) or KMSInvalidStateException (`ARN is pending deletion.` …). The key an alias points at now is not
+ * asked: an alias may be taken away from a key in any state.
+ */
+export function checkKeyState(rule: StateRule, resources: readonly Resolved[]): void {
+  for (const { key, target } of resources) {
+    if (key === undefined || target.kind === 'keyOfAlias') continue;
     const state = keyState(key);
     if (!accepted[rule].has(state)) throw refusal(arnOfKey(key), rule, state);
   }

@@ -49,7 +49,7 @@ export async function perform(line: Line, incoming: Incoming): Promise<Outcome> 
     const input = trail.input(readInput(operation.input, incoming.json()));
     const resources = trail.resources(await resolve(services.store, caller, operation, input));
     const keys = authorize(caller, operation, resources, input);
-    checkKeyState(operation.state, keys);
+    checkKeyState(operation.state, resources);
     const { principal, region } = caller;
     const alias = resources.find((resource) => resource.alias !== undefined)?.alias;
     const call = { principal, region, accountId: principal.accountId, requestId, nowMs, keys, alias, services };

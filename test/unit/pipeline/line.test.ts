@@ -240,6 +240,13 @@ describe('aliases, tags, policies', () => {
       /^AlreadyExistsException: An alias with the name arn:aws:kms:.*:alias\/moving already exists$/,
     );
     await client.send(new kms.UpdateAliasCommand({ AliasName, TargetKeyId: b.KeyId }));
+    await client.send(new kms.ScheduleKeyDeletionCommand({ KeyId: b.KeyId }));
+    await client.send(new kms.UpdateAliasCommand({ AliasName, TargetKeyId: a.KeyId }));
+    expect(await failure(client.send(new kms.UpdateAliasCommand({ AliasName, TargetKeyId: b.KeyId })))).toBe(
+      `KMSInvalidStateException: ${b.Arn!} is pending deletion.`,
+    );
+    await client.send(new kms.CancelKeyDeletionCommand({ KeyId: b.KeyId }));
+    await client.send(new kms.UpdateAliasCommand({ AliasName, TargetKeyId: b.KeyId }));
     const { Aliases } = await client.send(new kms.ListAliasesCommand({ KeyId: b.KeyId }));
     expect(Aliases).toMatchObject([{ AliasName, TargetKeyId: b.KeyId }]);
     await client.send(new kms.DeleteAliasCommand({ AliasName }));

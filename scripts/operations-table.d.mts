@@ -1,0 +1,3 @@
+import type { AnyOperation } from '../src/operations/define.js';
+
+export function operationsTable(operations: ReadonlyMap<string, AnyOperation>): string;

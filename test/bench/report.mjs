@@ -1,0 +1,41 @@
+// The bench's results as Markdown.
+
+const number = (value, digits = 0) =>
+  value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+
+/** `profile`: rows of [part, gateway µs, token host µs], or undefined. */
+export function report(results, profile) {
+  const at64 = results.rows.find((row) => row.connections === 64);
+  const ratio = (row) => row.ours.perSecond / row.echo.perSecond;
+  const { gateway, supervisor, 'token-host': tokenHost } = results.memory;
+  const lines = [
+    '# Bench',
+    '',
+    `Encrypt of 32 bytes: signed, authorized, in the token (SoftHSMv2), audit on disk before the answer. One gateway, one token host.`,
+    `${results.machine}; load generator on the same cores; medians of ${results.rounds} rounds of ${results.seconds} s.`,
+    '',
+    '| Connections | Requests/s | bare node:http/s | ÷ bare | p50 ms | p99 ms | CPU/request, all processes | bare CPU/request |',
+    '|---|---|---|---|---|---|---|---|',
+    ...results.rows.map(
+      (row) =>
+        `| ${row.connections} | ${number(row.ours.perSecond)} | ${number(row.echo.perSecond)} | ${ratio(row).toFixed(3)} | ${row.ours.p50.toFixed(2)} | ${row.ours.p99.toFixed(2)} | ${row.ours.cpuUs.toFixed(0)} µs | ${row.echo.cpuUs.toFixed(0)} µs |`,
+    ),
+    '',
+    `Raw PKCS#11 loop through pkcs11js on the same token, one thread: ${number(results.raw)}/s; at 64 connections we reach ${(at64.ours.perSecond / results.raw).toFixed(3)} of it.`,
+    '',
+    '| Figure | To reach | Reached |',
+    '|---|---|---|',
+    `| Encrypt ÷ bare, 64 connections | 0.30 | ${ratio(at64).toFixed(3)} |`,
+    `| CPU per Encrypt | 75 µs | ${at64.ours.cpuUs.toFixed(0)} µs |`,
+    `| Memory after the load: gateway | 150 MB | ${gateway.rssMb} MB |`,
+    `| Memory after the load: token host | 100 MB | ${tokenHost.rssMb} MB |`,
+    `| Memory after the load: supervisor | 70 MB | ${supervisor.rssMb} MB |`,
+    `| Ready after a second start | 3 s | ${(results.readyMs / 1000).toFixed(2)} s |`,
+  ];
+  if (profile !== undefined) {
+    lines.push('', 'Where the time of one request goes (V8 profiler, self time, 64 connections):', '');
+    lines.push('| Part | Gateway µs | Token host µs |', '|---|---|---|');
+    lines.push(...profile.map(([part, a, b]) => `| ${part} | ${a.toFixed(1)} | ${b.toFixed(1)} |`));
+  }
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,117 @@
+// The compiled evaluator against a slow, naive model of the same rules, on random policies.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { BridgeError } from '../../../src/kernel/errors.js';
+import { defaultKeyPolicy, parseKeyPolicy } from '../../../src/policy/document.js';
+import { evaluateKeyPolicy } from '../../../src/policy/evaluate.js';
+
+const accounts = ['000000000000', '111122223333', '222233334444'];
+const keyArn = 'arn:aws:kms:us-east-1:000000000000:key/00000000-0000-4000-8000-000000000000';
+
+interface Written {
+  Effect: 'Allow' | 'Deny';
+  Principal: '*' | { AWS: string | string[] };
+  Action?: string | string[];
+  Resource?: string;
+}
+
+const principal = fc.constantFrom('*', ...accounts, ...accounts.map((account) => `arn:aws:iam::${account}:root`));
+const action = fc.constantFrom(
+  'kms:*',
+  '*',
+  'kms:Encrypt',
+  'KMS:encrypt',
+  'kms:Decrypt',
+  'kms:Re*',
+  'kms:?ncrypt',
+  'kms:*crypt',
+  'kms:',
+);
+const statement: fc.Arbitrary<Written> = fc.record(
+  {
+    Effect: fc.constantFrom('Allow' as const, 'Deny' as const),
+    Principal: fc.oneof(
+      fc.constant('*' as const),
+      fc.oneof(principal, fc.array(principal, { minLength: 1, maxLength: 3 })).map((AWS) => ({ AWS })),
+    ),
+    Action: fc.oneof(action, fc.array(action, { maxLength: 3 })),
+    Resource: fc.constantFrom('*', keyArn, `${keyArn}x`, 'arn:aws:kms:*:000000000000:key/*'),
+  },
+  { requiredKeys: ['Effect', 'Principal'] },
+);
+
+/** One character at a time, as the IAM documentation describes `*` and `?`. */
+function glob(pattern: string, value: string): boolean {
+  if (pattern === '') return value === '';
+  if (pattern[0] === '*') return glob(pattern.slice(1), value) || (value !== '' && glob(pattern, value.slice(1)));
+  return value !== '' && (pattern[0] === '?' || pattern[0] === value[0]) && glob(pattern.slice(1), value.slice(1));
+}
+
+const listOf = (value: string | string[] | undefined): string[] => (value === undefined ? [] : [value].flat());
+
+function naive(statements: Written[], accountId: string, asked: string): string {
+  const matching = statements.filter(
+    (written) =>
+      (written.Principal === '*' ||
+        listOf(written.Principal.AWS).some(
+          (named) => named === '*' || named === accountId || named === `arn:aws:iam::${accountId}:root`,
+        )) &&
+      listOf(written.Action).some((pattern) => glob(pattern.toLowerCase(), asked.toLowerCase())) &&
+      listOf(written.Resource).some((pattern) => glob(pattern, keyArn)),
+  );
+  if (matching.some((written) => written.Effect === 'Deny')) return 'explicitDeny';
+  return matching.length > 0 ? 'allow' : 'noAllow';
+}
+
+describe('key policies', () => {
+  it('decide as a naive model does', () => {
+    fc.assert(
+      fc.property(
+        fc.array(statement, { minLength: 1, maxLength: 5 }),
+        fc.constantFrom(...accounts),
+        fc.constantFrom('kms:Encrypt', 'kms:Decrypt', 'kms:ReEncryptTo', 'kms:PutKeyPolicy'),
+        (statements, accountId, asked) => {
+          const policy = parseKeyPolicy(JSON.stringify({ Version: '2012-10-17', Statement: statements }));
+          expect(evaluateKeyPolicy(policy, { accountId, action: asked, keyArn })).toBe(
+            naive(statements, accountId, asked),
+          );
+        },
+      ),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('by default let the account do everything and nobody else anything', () => {
+    const policy = parseKeyPolicy(defaultKeyPolicy(accounts[0]!));
+    expect(evaluateKeyPolicy(policy, { accountId: accounts[0]!, action: 'kms:Decrypt', keyArn })).toBe('allow');
+    expect(evaluateKeyPolicy(policy, { accountId: accounts[1]!, action: 'kms:Decrypt', keyArn })).toBe('noAllow');
+  });
+
+  it('are refused when an element cannot be evaluated', () => {
+    const whole = { Effect: 'Allow', Principal: { AWS: accounts[0] }, Action: 'kms:*', Resource: '*' };
+    const refused = [
+      { Statement: [{ ...whole, Condition: {} }] },
+      { Statement: [{ ...whole, NotAction: 'kms:Decrypt' }] },
+      { Statement: [{ ...whole, Principal: { Service: 's3.amazonaws.com' } }] },
+      { Statement: [{ ...whole, Principal: {} }] },
+      { Statement: [{ ...whole, Principal: undefined }] },
+      { Statement: [{ ...whole, Effect: 'allow' }] },
+      { Statement: [{ ...whole, Action: '*a*b*c*d*e*' }] },
+      { Statement: [] },
+      { Statement: [whole], Extra: 1 },
+      { Statement: [whole], Version: '2020-01-01' },
+    ];
+    for (const document of refused) {
+      const code = (() => {
+        try {
+          parseKeyPolicy(JSON.stringify({ Version: '2012-10-17', ...document }));
+          return 'accepted';
+        } catch (error) {
+          return error instanceof BridgeError ? error.code : String(error);
+        }
+      })();
+      expect([document, code]).toEqual([document, 'MalformedPolicyDocumentException']);
+    }
+    expect(() => parseKeyPolicy(`{"Statement":"${'x'.repeat(32_768)}"}`)).toThrow(/32 KB/);
+  });
+});
