@@ -7,6 +7,7 @@ import type { Credential, Principal } from '../model/principal.js';
 import type { SignedRequest } from '../model/request.js';
 import type { Authenticator, Caller } from '../ports/authenticator.js';
 import type { CredentialStore } from '../ports/store.js';
+import { prepareKey, type PreparedKey } from './hmac.js';
 import { checkSkew, readClaim, signingKey, verifySignature, type SignatureClaim } from './sigv4.js';
 
 export interface AuthenticatorOptions {
@@ -18,7 +19,7 @@ export interface AuthenticatorOptions {
 
 interface SigningKey {
   readonly credential: Credential;
-  readonly key: Buffer;
+  readonly key: PreparedKey;
   readonly caller: Caller;
 }
 
@@ -68,7 +69,7 @@ function signingKeyFor(keys: Map<string, SigningKey>, claim: SignatureClaim, cre
   const id = `${claim.accessKeyId}/${claim.date}/${claim.region}/${claim.service}`;
   const cached = keys.get(id);
   if (cached?.credential === credential) return cached;
-  const key = signingKey(credential.secretAccessKey, claim.date, claim.region, claim.service);
+  const key = prepareKey(signingKey(credential.secretAccessKey, claim.date, claim.region, claim.service));
   const { accountId } = credential;
   const principal: Principal = { type: 'Root', accountId, arn: rootArn(accountId), accessKeyId: claim.accessKeyId };
   const signing = { credential, key, caller: { principal, region: claim.region, service: claim.service } };

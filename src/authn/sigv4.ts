@@ -4,6 +4,7 @@
 import { createHmac, hash, timingSafeEqual } from 'node:crypto';
 import { BridgeError } from '../kernel/errors.js';
 import type { SignedRequest } from '../model/request.js';
+import { hmacSha256, type PreparedKey } from './hmac.js';
 
 /** What the Authorization header claims, read strictly but not believed until `verifySignature` says so. */
 export interface SignatureClaim {
@@ -12,11 +13,18 @@ export interface SignatureClaim {
   readonly date: string;
   readonly region: string;
   readonly service: string;
-  readonly signedHeaders: readonly string[];
+  readonly signedHeaders: SignedHeaders;
   readonly signature: Buffer;
   /** YYYYMMDDTHHMMSSZ */
   readonly amzDate: string;
   readonly headers: ReadonlyMap<string, string>;
+}
+
+/** The SignedHeaders list: sorted, each name once. */
+export interface SignedHeaders {
+  readonly text: string;
+  readonly names: readonly string[];
+  readonly set: ReadonlySet<string>;
 }
 
 export const skewMs = 5 * 60_000;
@@ -49,7 +57,7 @@ export function readClaim(request: SignedRequest): SignatureClaim {
   if (amzDate === undefined || !/^\d{8}T\d{6}Z$/.test(amzDate)) {
     throw incomplete("Authorization header requires existence of a valid 'X-Amz-Date' header.");
   }
-  const signedHeaders = signedList.split(';');
+  const signedHeaders = readSignedHeaders(signedList);
   requireSigned(headers, signedHeaders);
   return {
     accessKeyId,
@@ -66,25 +74,17 @@ export function readClaim(request: SignedRequest): SignatureClaim {
 /** Throws InvalidSignature when the request's time is more than five minutes from `nowMs`, in AWS's words. */
 export function checkSkew(claim: SignatureClaim, nowMs: number): void {
   const at = parseAmzDate(claim.amzDate);
-  if (Number.isNaN(at) || claim.amzDate.slice(0, 8) !== claim.date) {
-    throw new BridgeError(
-      'InvalidSignatureException',
-      'Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP.',
-    );
+  if (Number.isNaN(at) || !claim.amzDate.startsWith(claim.date)) {
+    throw invalid('Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP.');
   }
-  const now = amzDateOf(nowMs);
-  if (at < nowMs - skewMs) {
-    throw new BridgeError(
-      'InvalidSignatureException',
-      `Signature expired: ${claim.amzDate} is now earlier than ${amzDateOf(nowMs - skewMs)} (${now} - 5 min.)`,
-    );
-  }
-  if (at > nowMs + skewMs) {
-    throw new BridgeError(
-      'InvalidSignatureException',
-      `Signature not yet current: ${claim.amzDate} is still later than ${amzDateOf(nowMs + skewMs)} (${now} + 5 min.)`,
-    );
-  }
+  if (Math.abs(at - nowMs) <= skewMs) return;
+  const early = at < nowMs;
+  const bound = amzDateOf(early ? nowMs - skewMs : nowMs + skewMs);
+  throw invalid(
+    early
+      ? `Signature expired: ${claim.amzDate} is now earlier than ${bound} (${amzDateOf(nowMs)} - 5 min.)`
+      : `Signature not yet current: ${claim.amzDate} is still later than ${bound} (${amzDateOf(nowMs)} + 5 min.)`,
+  );
 }
 
 /** HMAC chain of the secret over the scope: 32 bytes, the same for a whole day, so callers may keep it. */
@@ -94,26 +94,42 @@ export function signingKey(secret: string, date: string, region: string, service
 }
 
 /** Whether the signature is the one `key` gives. Compares in constant time; the body is hashed whatever its header says. */
-export function verifySignature(request: SignedRequest, claim: SignatureClaim, key: Buffer): boolean {
+export function verifySignature(request: SignedRequest, claim: SignatureClaim, key: PreparedKey): boolean {
   const bodyHash = hash('sha256', request.body);
   const stated = claim.headers.get('x-amz-content-sha256');
   const scope = `${claim.date}/${claim.region}/${claim.service}/aws4_request`;
   const toSign = `AWS4-HMAC-SHA256\n${claim.amzDate}\n${scope}\n${hash('sha256', canonicalRequest(request, claim, bodyHash))}`;
-  const expected = createHmac('sha256', key).update(toSign).digest();
+  const expected = hmacSha256(key, toSign);
   return timingSafeEqual(expected, claim.signature) && (stated === undefined || stated === bodyHash);
 }
 
 function canonicalRequest(request: SignedRequest, claim: SignatureClaim, bodyHash: string): string {
   let lines = '';
-  for (const name of claim.signedHeaders) lines += `${name}:${claim.headers.get(name) ?? ''}\n`;
-  return `${request.method}\n/\n\n${lines}\n${claim.signedHeaders.join(';')}\n${bodyHash}`;
+  for (const name of claim.signedHeaders.names) lines += `${name}:${claim.headers.get(name) ?? ''}\n`;
+  return `${request.method}\n/\n\n${lines}\n${claim.signedHeaders.text}\n${bodyHash}`;
+}
+
+/** Clients send the same few names and lists over and over: each is lower-cased, or split and checked, once. */
+const maxRemembered = 1000;
+const lowerCased = new Map<string, string>();
+const headerLists = new Map<string, SignedHeaders>();
+
+function remember<T>(memory: Map<string, T>, text: string, make: (text: string) => T): T {
+  const known = memory.get(text);
+  if (known !== undefined) return known;
+  if (memory.size >= maxRemembered) memory.clear();
+  const made = make(text);
+  memory.set(text, made);
+  return made;
 }
 
 function collectHeaders(raw: readonly string[]): Map<string, string> {
   const headers = new Map<string, string>();
   for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = (raw[i] ?? '').toLowerCase();
-    const value = (raw[i + 1] ?? '').trim().replace(/ {2,}/g, ' ');
+    const name = remember(lowerCased, raw[i] ?? '', (text) => text.toLowerCase());
+    // The parser has trimmed the value; runs of spaces inside it count as one.
+    const sent = raw[i + 1] ?? '';
+    const value = sent.includes('  ') ? sent.replace(/ {2,}/g, ' ') : sent;
     const before = headers.get(name);
     if (before !== undefined && unrepeatable.has(name)) throw incomplete('A header of the signature was sent twice.');
     headers.set(name, before === undefined ? value : `${before},${value}`);
@@ -121,41 +137,37 @@ function collectHeaders(raw: readonly string[]): Map<string, string> {
   return headers;
 }
 
-function requireSigned(headers: ReadonlyMap<string, string>, signedHeaders: readonly string[]): void {
-  const signed = new Set(signedHeaders);
-  const sorted = signedHeaders.every((name, i) => i === 0 || (signedHeaders[i - 1] ?? '') < name);
-  if (!sorted) throw incomplete('SignedHeaders must be sorted and each named once.');
-  for (const name of signedHeaders) {
-    if (!headers.has(name))
-      throw new BridgeError('InvalidSignatureException', 'A signed header is missing from the request.');
+function readSignedHeaders(list: string): SignedHeaders {
+  return remember(headerLists, list, (text) => {
+    const names = text.split(';');
+    const sorted = names.every((name, i) => i === 0 || (names[i - 1] ?? '') < name);
+    if (!sorted) throw incomplete('SignedHeaders must be sorted and each named once.');
+    return { text, names, set: new Set(names) };
+  });
+}
+
+function requireSigned(headers: ReadonlyMap<string, string>, signed: SignedHeaders): void {
+  if (!signed.set.has('host'))
+    throw invalid("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.");
+  for (const name of signed.names) {
+    if (!headers.has(name)) throw invalid('A signed header is missing from the request.');
   }
   for (const name of headers.keys()) {
-    const must = name === 'host' || name.startsWith('x-amz-');
-    if (must && !signed.has(name)) {
-      throw new BridgeError(
-        'InvalidSignatureException',
-        "'Host' and every 'X-Amz-*' header must be a 'SignedHeader' in the AWS Authorization.",
-      );
+    if (name.startsWith('x-amz-') && !signed.set.has(name)) {
+      throw invalid("Every 'X-Amz-*' header must be a 'SignedHeader' in the AWS Authorization.");
     }
-  }
-  if (!signed.has('host')) {
-    throw new BridgeError(
-      'InvalidSignatureException',
-      "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
-    );
   }
 }
 
-function parseAmzDate(value: string): number {
-  const [y, mo, d, h, mi, s] = [
-    value.slice(0, 4),
-    value.slice(4, 6),
-    value.slice(6, 8),
-    value.slice(9, 11),
-    value.slice(11, 13),
-    value.slice(13, 15),
-  ];
-  return Date.parse(`${y}-${mo}-${d}T${h}:${mi}:${s}Z`);
+let lastDate = { text: '', ms: NaN };
+
+/** Requests of one second carry the same text: it is parsed once. */
+function parseAmzDate(text: string): number {
+  if (lastDate.text !== text) {
+    const [, y, mo, d, h, mi, s] = /^(....)(..)(..)T(..)(..)(..)Z$/.exec(text) ?? [];
+    lastDate = { text, ms: Date.parse(`${y ?? ''}-${mo ?? ''}-${d ?? ''}T${h ?? ''}:${mi ?? ''}:${s ?? ''}Z`) };
+  }
+  return lastDate.ms;
 }
 
 function amzDateOf(ms: number): string {
@@ -164,4 +176,8 @@ function amzDateOf(ms: number): string {
 
 function incomplete(message: string): BridgeError {
   return new BridgeError('IncompleteSignatureException', message);
+}
+
+function invalid(message: string): BridgeError {
+  return new BridgeError('InvalidSignatureException', message);
 }

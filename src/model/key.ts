@@ -54,7 +54,17 @@ export interface Alias {
   readonly updatedAtMs: number;
 }
 
-export const arnOfKey = (key: KeyRef): string => keyArn(key.region, key.accountId, key.keyId);
+const arns = new WeakMap<KeyRef, string>();
+
+/** The key's ARN, made once for each object. */
+export function arnOfKey(key: KeyRef): string {
+  let arn = arns.get(key);
+  if (arn === undefined) {
+    arn = keyArn(key.region, key.accountId, key.keyId);
+    arns.set(key, arn);
+  }
+  return arn;
+}
 
 export function keyState(key: Key): KeyState {
   if (key.status === 'creating') return 'Creating';

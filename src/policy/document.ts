@@ -81,14 +81,22 @@ function accountOf(principal: string): string {
 
 /** IAM wildcards: `*` any characters, `?` one. Actions are matched without regard to case. */
 function anyOf(patterns: readonly string[], { ignoreCase }: { ignoreCase: boolean }): (value: string) => boolean {
-  const expressions = patterns.map((pattern) => {
-    const body = pattern
-      .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-      .replace(/\*+/g, '.*')
-      .replaceAll('?', '.');
-    return new RegExp(`^${body}$`, ignoreCase ? 'is' : 's');
-  });
-  return (value) => expressions.some((expression) => expression.test(value));
+  const fold = (text: string): string => (ignoreCase ? text.toLowerCase() : text);
+  const matchers = patterns.map((pattern) => matcher(fold(pattern)));
+  return (value) => {
+    const folded = fold(value);
+    return matchers.some((matches) => matches(folded));
+  };
+}
+
+function matcher(pattern: string): (value: string) => boolean {
+  if (pattern === '*') return () => true;
+  const body = pattern
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replace(/\*+/g, '.*')
+    .replaceAll('?', '.');
+  const expression = new RegExp(`^${body}$`, 's');
+  return (value) => expression.test(value);
 }
 
 /** A wildcard-heavy pattern makes a regular expression slow: few are allowed, as no real policy needs more. */

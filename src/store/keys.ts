@@ -145,7 +145,7 @@ export class KeyRows implements KeyStore {
       .where('deletion_at_ms', '<=', nowMs)
       .orderBy('deletion_at_ms')
       .execute();
-    return this.#rows.openAll(rows);
+    return this.#rows.openSound(rows);
   }
 
   async unsettled(region: string, lane: (lane: number) => boolean): Promise<readonly Key[]> {
@@ -156,7 +156,7 @@ export class KeyRows implements KeyStore {
       .where((eb) => eb.or([eb('status', '=', 'creating'), eb('pending_material_id', 'is not', null)]))
       .orderBy('key_id')
       .execute();
-    return this.#rows.openAll(rows.filter((row) => lane(row.lane)));
+    return this.#rows.openSound(rows.filter((row) => lane(row.lane)));
   }
 
   async all(region: string): Promise<readonly Key[]> {
@@ -166,7 +166,7 @@ export class KeyRows implements KeyStore {
       .where('region', '=', region)
       .orderBy('key_id')
       .execute();
-    return this.#rows.openAll(rows);
+    return this.#rows.openSound(rows);
   }
 
   #select(ref: KeyRef): Promise<KeyRow | undefined> {

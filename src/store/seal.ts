@@ -76,11 +76,17 @@ export class RowSeals {
   /** Notes the row as broken and gives the error its reader gets. */
   broken(table: string, id: string): BridgeError {
     if (this.#failures.size < failureLimit) this.#failures.add(`${table}:${id}`);
-    return new BridgeError('KMSInternalException', 'The stored record failed its integrity check.');
+    return new BrokenSealError();
   }
 
   failures(): readonly string[] {
     return [...this.#failures];
+  }
+}
+
+class BrokenSealError extends BridgeError {
+  constructor() {
+    super('KMSInternalException', 'The stored record failed its integrity check.');
   }
 }
 
@@ -131,15 +137,27 @@ export class SealedRows<T extends SealedTable, V> {
 
   /** All of them, in order; when one is broken the others are still checked, so that each broken one is known. */
   async openAll(rows: readonly (SealedColumns<T> & { readonly seal: Buffer })[]): Promise<V[]> {
+    const results = await this.#settle(rows);
+    return results.map(valueOf);
+  }
+
+  /** Those whose seal matches: for work that must go on beside a broken row, which is noted and never acted on. */
+  async openSound(rows: readonly (SealedColumns<T> & { readonly seal: Buffer })[]): Promise<V[]> {
+    const results = await this.#settle(rows);
+    return results
+      .filter((result) => !(result.status === 'rejected' && result.reason instanceof BrokenSealError))
+      .map(valueOf);
+  }
+
+  async #settle(
+    rows: readonly (SealedColumns<T> & { readonly seal: Buffer })[],
+  ): Promise<readonly PromiseSettledResult<V>[]> {
     const results: PromiseSettledResult<V>[] = [];
     for (let start = 0; start < rows.length; start += tokenCallsAtOnce) {
       const some = rows.slice(start, start + tokenCallsAtOnce);
       results.push(...(await Promise.allSettled(some.map((row) => this.open(row)))));
     }
-    return results.map((result) => {
-      if (result.status === 'rejected') throw result.reason;
-      return result.value;
-    });
+    return results;
   }
 
   #remember(id: string, opened: Opened<V>): void {
@@ -147,6 +165,11 @@ export class SealedRows<T extends SealedTable, V> {
     if (this.#opened.size >= this.#limit && oldest.done !== true) this.#opened.delete(oldest.value);
     this.#opened.set(id, opened);
   }
+}
+
+function valueOf<V>(result: PromiseSettledResult<V>): V {
+  if (result.status === 'rejected') throw result.reason;
+  return result.value;
 }
 
 /** A value of another type can only have come from another hand: it counts as a broken seal. */

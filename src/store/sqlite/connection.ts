@@ -27,7 +27,8 @@ export class SqliteConnection implements SqliteDatabase {
     // SQLite would wait in this very thread, and with it every request of the gateway.
     this.prepare('PRAGMA busy_timeout = 0').all([]);
     try {
-      this.prepare('BEGIN IMMEDIATE').run([]);
+      // Not a kept statement: one that was refused would stay in progress and no transaction could commit.
+      attempt(() => this.#database.exec('BEGIN IMMEDIATE'));
       return true;
     } catch (error) {
       if (isBusy(error)) return false;

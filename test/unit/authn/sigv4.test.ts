@@ -2,6 +2,7 @@
 import aws4 from 'aws4';
 import { describe, expect, it } from 'vitest';
 import { checkSkew, readClaim, signingKey, verifySignature } from '../../../src/authn/sigv4.js';
+import { prepareKey } from '../../../src/authn/hmac.js';
 import { BridgeError } from '../../../src/kernel/errors.js';
 import type { SignedRequest } from '../../../src/model/request.js';
 
@@ -35,7 +36,7 @@ function verify(request: SignedRequest): boolean {
   return verifySignature(
     request,
     claim,
-    signingKey(credentials.secretAccessKey, claim.date, claim.region, claim.service),
+    prepareKey(signingKey(credentials.secretAccessKey, claim.date, claim.region, claim.service)),
   );
 }
 

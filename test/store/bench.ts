@@ -1,0 +1,52 @@
+// One database for one test, of whichever kind: opens stores on it as gateways do, and reaches under them as its administrator could.
+import type { Clock } from '../../src/kernel/clock.js';
+import type { Store } from '../../src/ports/store.js';
+import type { Tokens } from '../../src/ports/token.js';
+import { FakeTokens } from './fake-token.js';
+
+export interface OpenerOptions {
+  readonly tokens: Tokens;
+  readonly clock: Clock;
+  readonly pollMs: number;
+}
+
+/** What a kind of database brings to the suite. */
+export interface Database {
+  open(options: OpenerOptions): Promise<Store>;
+  /** Runs SQL on a connection of its own, without foreign keys; rows with blobs as Buffer. */
+  administrate(sql: string, ...parameters: (string | number | Buffer | null)[]): Record<string, unknown>[];
+  /** Every byte the database keeps on disk. */
+  bytesOnDisk(): Buffer;
+  dispose(): void;
+}
+
+/** Never fires within a test: changes are then seen only because the clock says that it is time to look. */
+export const neverMs = 3_600_000;
+
+/** Stores and a database that go away together. `clock` stands still until a test moves it. */
+export class Bench {
+  readonly tokens = new FakeTokens();
+  readonly clock = { nowMs: 1_722_470_400_000, now: () => this.clock.nowMs };
+  readonly database: Database;
+  readonly #stores: Store[] = [];
+
+  constructor(database: Database) {
+    this.database = database;
+  }
+
+  async open(over: Partial<OpenerOptions> = {}): Promise<Store> {
+    const store = await this.database.open({ tokens: this.tokens, clock: this.clock, pollMs: neverMs, ...over });
+    this.#stores.push(store);
+    return store;
+  }
+
+  /** Lets every store look for changes before its next read. */
+  passTime(): void {
+    this.clock.nowMs += 3 * neverMs;
+  }
+
+  async dispose(): Promise<void> {
+    for (const store of this.#stores) await store.close();
+    this.database.dispose();
+  }
+}

@@ -1,0 +1,141 @@
+// The cache: hits cost nothing, nothing stale outlives a change by this process or, beyond the next look, by another.
+import { expect, it, vi } from 'vitest';
+import type { Bench } from './bench.js';
+import { accountId, ckaIdText, region, sampleAlias, sampleKey, scope } from './samples.js';
+
+/** Holds the token until it is opened. */
+function closedGate(): { readonly gate: Promise<void>; readonly open: () => void } {
+  let open: () => void = () => undefined;
+  const gate = new Promise<void>((resolve) => (open = resolve));
+  return { gate, open };
+}
+
+export function cacheSuite(bench: () => Bench): void {
+  it('asks the token once for a row and serves hits without it', async () => {
+    const store = await bench().open();
+    const key = sampleKey();
+    await store.keys.insert(key);
+    await store.aliases.insert(sampleAlias(key.keyId));
+    await store.credentials.insert({ accessKeyId: 'AKIAONE', accountId, secretAccessKey: 's' });
+    const reads = () =>
+      Promise.all([
+        store.keys.find(key),
+        store.keys.findByMaterial(region, ckaIdText(key)),
+        store.aliases.find(scope, 'alias/payroll'),
+        store.credentials.find('AKIAONE'),
+      ]);
+    const first = await reads();
+    const token = bench().tokens.of(region);
+    const [seals, decrypts] = [token.sealCalls, token.decryptCalls];
+    const second = await reads();
+    expect(second.every((value, n) => value === first[n])).toBe(true);
+    expect(store.keys.find(key)).toBe(store.keys.find(key));
+    expect([token.sealCalls, token.decryptCalls]).toEqual([seals, decrypts]);
+    // Another gateway's lease empties the cache, but no unchanged row goes to the token again.
+    await (await bench().open()).leases.take('x', 'y', 1);
+    bench().passTime();
+    const third = await reads();
+    expect(third.every((value, n) => value === first[n])).toBe(true);
+    expect([token.sealCalls, token.decryptCalls]).toEqual([seals, decrypts]);
+  });
+
+  it('shares one read among all who wait for it', async () => {
+    await (await bench().open()).keys.insert(sampleKey({ keyId: 'k' }));
+    const store = await bench().open();
+    const token = bench().tokens.of(region);
+    const before = token.sealCalls;
+    const found = await Promise.all(Array.from({ length: 20 }, () => store.keys.find({ ...scope, keyId: 'k' })));
+    expect(new Set(found).size).toBe(1);
+    expect(token.sealCalls - before).toBe(1);
+  });
+
+  it('serves no read that began before a change of this process', async () => {
+    const key = sampleKey();
+    await (await bench().open()).keys.insert(key);
+    const store = await bench().open();
+    const token = bench().tokens.of(region);
+    const { gate, open } = closedGate();
+    token.gate = gate;
+    const early = store.keys.find(key);
+    const earlyByMaterial = store.keys.findByMaterial(region, ckaIdText(key));
+    await vi.waitUntil(() => token.sealCalls >= 3);
+    token.gate = undefined;
+    const changed = await store.keys.update(key, (k) => ({ ...k, status: 'disabled' }));
+    const late = store.keys.find(key);
+    open();
+    expect(await late).toEqual(changed);
+    expect(await early).toEqual(changed);
+    expect(await earlyByMaterial).toEqual(changed);
+    expect(await store.keys.find(key)).toEqual(changed);
+  });
+
+  it('serves no read that began before a change of another gateway was noticed', async () => {
+    const key = sampleKey();
+    const other = await bench().open();
+    await other.keys.insert(key);
+    const store = await bench().open();
+    const token = bench().tokens.of(region);
+    const { gate, open } = closedGate();
+    token.gate = gate;
+    const early = store.keys.find(key);
+    await vi.waitUntil(() => token.sealCalls >= 2);
+    token.gate = undefined;
+    await other.keys.remove(key);
+    bench().passTime();
+    const late = store.keys.find(key);
+    open();
+    expect(await early).toBeUndefined();
+    expect(await late).toBeUndefined();
+  });
+
+  it('sees what another gateway changed as soon as it is time to look', async () => {
+    const [one, two] = [await bench().open(), await bench().open()];
+    const key = sampleKey();
+    await one.keys.insert(key);
+    await one.aliases.insert(sampleAlias(key.keyId));
+    expect(await two.keys.find(key)).toEqual(key);
+    expect(await two.keys.findByMaterial(region, ckaIdText(key))).toEqual(key);
+    expect(await two.aliases.find(scope, 'alias/payroll')).toBeDefined();
+    const disabled = await one.keys.update(key, (k) => ({ ...k, status: 'disabled' }));
+    await one.aliases.remove(scope, 'alias/payroll');
+    bench().passTime();
+    expect(await two.keys.find(key)).toEqual(disabled);
+    expect(await two.keys.findByMaterial(region, ckaIdText(key))).toEqual(disabled);
+    expect(await two.aliases.find(scope, 'alias/payroll')).toBeUndefined();
+    await two.keys.remove(key);
+    bench().passTime();
+    expect(await one.keys.find(key)).toBeUndefined();
+    expect(await one.keys.findByMaterial(region, ckaIdText(key))).toBeUndefined();
+  });
+
+  it('looks by itself, both ways', async () => {
+    const [one, two] = [await bench().open({ pollMs: 50 }), await bench().open({ pollMs: 50 })];
+    const key = sampleKey();
+    await one.keys.insert(key);
+    expect(await two.keys.find(key)).toEqual(key);
+    await one.keys.update(key, (k) => ({ ...k, description: 'one' }));
+    await vi.waitFor(async () => expect((await two.keys.find(key))?.description).toBe('one'), 20_000);
+    await two.keys.update(key, (k) => ({ ...k, description: 'two' }));
+    await vi.waitFor(async () => expect((await one.keys.find(key))?.description).toBe('two'), 20_000);
+  });
+
+  it('does not keep a failed read', async () => {
+    const key = sampleKey();
+    await (await bench().open()).keys.insert(key);
+    const store = await bench().open();
+    const token = bench().tokens.of(region);
+    token.gate = Promise.reject(new Error('token away'));
+    await expect(store.keys.find(key)).rejects.toThrow('token away');
+    token.gate = undefined;
+    expect(await store.keys.find(key)).toEqual(key);
+  });
+
+  it('hands out what nobody can change', async () => {
+    const store = await bench().open();
+    const key = sampleKey();
+    await store.keys.insert(key);
+    const found = await store.keys.find(key);
+    expect(() => Object.assign(found!, { status: 'disabled' })).toThrow(TypeError);
+    expect(() => Object.assign(found!.tags[0]!, { TagValue: '' })).toThrow(TypeError);
+  });
+}

@@ -1,0 +1,227 @@
+// Who can write the database cannot give himself a key: each change by another hand is refused and named.
+import { createHash } from 'node:crypto';
+import { expect, it } from 'vitest';
+import type { Store } from '../../src/ports/store.js';
+import type { Bench } from './bench.js';
+import { accountId, ckaIdText, region, sampleAlias, sampleKey, scope } from './samples.js';
+
+const refusal = {
+  code: 'KMSInternalException',
+  publicMessage: 'The stored record failed its integrity check.',
+};
+const mine = sampleKey({ keyId: '11111111-1111-4111-8111-111111111111' });
+const theirs = sampleKey({ keyId: '22222222-2222-4222-8222-222222222222', status: 'pendingDeletion', deletionAtMs: 5 });
+const alias = sampleAlias(mine.keyId);
+const credentials = ['AKIAONE', 'AKIATWO'].map((accessKeyId) => ({
+  accessKeyId,
+  accountId: accessKeyId === 'AKIAONE' ? accountId : '999999999999',
+  secretAccessKey: `secret of ${accessKeyId}`,
+}));
+
+const keyRow = `keys:${region}/${accountId}/${mine.keyId}`;
+const thatKey = `where key_id = '${mine.keyId}'`;
+const setKey = (column: string, value: string) => `update keys set ${column} = ${value} ${thatKey}`;
+
+/** Column by column, each sealed one is there. */
+const keyChanges: Record<string, string> = {
+  policy: setKey('policy', `'{"Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"}]}'`),
+  'policy, one blank more': setKey('policy', `policy || ' '`),
+  status: setKey('status', `'disabled'`),
+  'missing material': setKey('material_missing', '1'),
+  spec: setKey('spec', `'RSA_2048'`),
+  usage: setKey('usage', `'SIGN_VERIFY'`),
+  description: setKey('description', `''`),
+  'time of creation': setKey('created_at_ms', 'created_at_ms + 1'),
+  'time of deletion': setKey('deletion_at_ms', '0'),
+  tags: setKey('tags', `'[]'`),
+  'backing keys': setKey('backing_keys', `(select backing_keys from keys where key_id = '${theirs.keyId}')`),
+  'pending material': setKey('pending_material_id', `''`),
+  lane: setKey('lane', '0'),
+  version: setKey('version', 'version + 1'),
+  seal: setKey('seal', `x'00'`),
+  'seal of another row': setKey('seal', `(select seal from keys where key_id = '${theirs.keyId}')`),
+  'copy of another row': `update keys set (status, description, policy, tags, backing_keys, deletion_at_ms, seal, version, lane) =
+    (select status, description, policy, tags, backing_keys, deletion_at_ms, seal, version, lane
+     from keys where key_id = '${theirs.keyId}') ${thatKey}`,
+};
+
+async function fill(bench: Bench): Promise<Store> {
+  const store = await bench.open();
+  for (const key of [mine, theirs]) await store.keys.insert(key);
+  await store.aliases.insert(alias);
+  for (const credential of credentials) {
+    await store.credentials.insert(credential);
+    await store.credentials.find(credential.accessKeyId);
+  }
+  expect(await store.keys.find(mine)).toEqual(mine);
+  expect(await store.aliases.find(scope, alias.aliasName)).toEqual(alias);
+  return store;
+}
+
+export function sealSuite(bench: () => Bench): void {
+  keyTampering(bench);
+  otherTampering(bench);
+
+  it("makes seals that anyone with the token's key can recompute from the format's page", async () => {
+    await fill(bench());
+    const token = bench().tokens.of(region);
+    const { database } = bench();
+    const order = {
+      keys: `region account_id key_id version status material_missing spec usage description created_at_ms
+        deletion_at_ms policy tags backing_keys pending_material_id lane`,
+      aliases: 'region account_id alias_name version key_id created_at_ms updated_at_ms',
+      credentials: 'access_key_id version account_id root created_at_ms wrapped_secret',
+    };
+    let rows = 0;
+    for (const [table, columns] of Object.entries(order)) {
+      for (const row of database.administrate(`select * from ${table}`)) {
+        expect(row['seal']).toEqual(token.hmac(encodeByThePage(table, columns.split(/\s+/), row)));
+        expect(Object.keys(row).sort()).toEqual([...columns.split(/\s+/), 'seal'].sort());
+        rows++;
+      }
+    }
+    expect(rows).toBe(5);
+  });
+
+  it("binds a secret to its owner by the AAD of the format's page", async () => {
+    await fill(bench());
+    const [row] = bench().database.administrate("select * from credentials where access_key_id = 'AKIAONE'");
+    const aad = createHash('sha256').update('hsm-bridge/secret/v1\0\0\0\0\x07AKIAONE\0\0\0\x0c111122223333').digest();
+    const token = bench().tokens.of(region);
+    const secret = await token.decrypt(Buffer.from('hsmb-secrets--01'), aad, row!['wrapped_secret'] as Buffer);
+    expect(secret.toString()).toBe('secret of AKIAONE');
+  });
+}
+
+function keyTampering(bench: () => Bench): void {
+  it.each(Object.entries(keyChanges))('refuses a key whose row was changed by hand: %s', async (_name, change) => {
+    const running = await fill(bench());
+    bench().database.administrate(change);
+    bench().passTime();
+    for (const store of [running, await bench().open()]) {
+      await expect(store.keys.find(mine)).rejects.toMatchObject(refusal);
+      await expect(store.keys.findByMaterial(region, ckaIdText(mine))).rejects.toMatchObject(refusal);
+      await expect(store.keys.update(mine, (key) => key)).rejects.toMatchObject(refusal);
+      expect((await store.keys.all(region)).map((key) => key.keyId)).not.toContain(mine.keyId);
+      expect(store.integrityFailures()).toEqual([keyRow]);
+      expect(await store.keys.find(theirs)).toEqual(theirs);
+    }
+    await running.keys.remove(mine);
+    expect(await running.keys.find(mine)).toBeUndefined();
+  });
+
+  it('refuses a row that was copied to a new id, account or Region', async () => {
+    const store = await fill(bench());
+    const { database } = bench();
+    const columns = Object.keys(database.administrate('select * from keys limit 1')[0]!);
+    const copies = [
+      { ...mine, keyId: 'mine-now' },
+      { ...mine, accountId: '999999999999' },
+      { ...mine, region: 'us-east-1' },
+    ];
+    await store.keys.insert(sampleKey({ region: 'us-east-1' }));
+    for (const copy of copies) {
+      const values: Record<string, string> = {
+        key_id: `'${copy.keyId}'`,
+        account_id: `'${copy.accountId}'`,
+        region: `'${copy.region}'`,
+      };
+      database.administrate(
+        `insert into keys (${columns.join()}) select ${columns.map((c) => values[c] ?? c).join()} from keys ${thatKey} and region = '${region}' and account_id = '${accountId}'`,
+      );
+      await expect(store.keys.find(copy)).rejects.toMatchObject(refusal);
+    }
+    expect(store.integrityFailures()).toHaveLength(3);
+    expect(await store.keys.find(mine)).toEqual(mine);
+  });
+
+  it('believes the index of backing keys only as far as the sealed row', async () => {
+    const store = await fill(bench());
+    const cka = ckaIdText(mine);
+    bench().database.administrate(`update materials set key_id = '${theirs.keyId}' where cka_id = '${cka}'`);
+    bench().passTime();
+    await expect(store.keys.findByMaterial(region, cka)).rejects.toMatchObject(refusal);
+    expect(store.integrityFailures()).toEqual([`materials:${region}/${cka}`]);
+  });
+
+  it('leaves a broken row out of what the jobs see', async () => {
+    const store = await fill(bench());
+    bench().database.administrate("update keys set deletion_at_ms = 1, status = 'pendingDeletion' " + thatKey);
+    expect(await store.keys.due(region, 10)).toEqual([]);
+    bench().database.administrate("update keys set pending_material_id = 'x' " + thatKey);
+    expect((await store.keys.unsettled(region, () => true)).map((key) => key.keyId)).not.toContain(mine.keyId);
+    expect(store.integrityFailures()).toHaveLength(1);
+  });
+}
+
+function otherTampering(bench: () => Bench): void {
+  it.each([
+    ['target', `update aliases set key_id = '${theirs.keyId}'`],
+    ['name', `update aliases set alias_name = 'alias/other'`],
+    ['account', `update aliases set account_id = '999999999999'`],
+    ['time', 'update aliases set updated_at_ms = 1'],
+    ['version', 'update aliases set version = 2'],
+  ])('refuses an alias that was changed by hand: %s', async (column, change) => {
+    const running = await fill(bench());
+    bench().database.administrate(change);
+    bench().passTime();
+    const aliasName = column === 'name' ? 'alias/other' : alias.aliasName;
+    const owner = column === 'account' ? { ...scope, accountId: '999999999999' } : scope;
+    for (const store of [running, await bench().open()]) {
+      await expect(store.aliases.find(owner, aliasName)).rejects.toMatchObject(refusal);
+      await expect(store.aliases.list(owner, undefined, { after: undefined, limit: 9 })).rejects.toMatchObject(refusal);
+      const update = store.aliases.update({ ...alias, ...owner, aliasName });
+      await expect(update).rejects.toMatchObject(refusal);
+      expect(store.integrityFailures()).toEqual([`aliases:${region}/${owner.accountId}/${aliasName}`]);
+    }
+  });
+
+  it.each([
+    ['account', `update credentials set account_id = '${accountId}' where access_key_id = 'AKIATWO'`],
+    ['root', `update credentials set root = 0 where access_key_id = 'AKIATWO'`],
+    ['version', `update credentials set version = 0 where access_key_id = 'AKIATWO'`],
+    ['one bit of the secret', `update credentials set wrapped_secret = x'00' where access_key_id = 'AKIATWO'`],
+    [
+      'secret of another row',
+      `update credentials set wrapped_secret = (select wrapped_secret from credentials where access_key_id = 'AKIAONE') where access_key_id = 'AKIATWO'`,
+    ],
+    [
+      'secret and seal of another row',
+      `update credentials set (wrapped_secret, seal) = (select wrapped_secret, seal from credentials where access_key_id = 'AKIAONE') where access_key_id = 'AKIATWO'`,
+    ],
+    [
+      'two rows swapped',
+      `update credentials set access_key_id = case access_key_id when 'AKIAONE' then 'AKIATWO' else 'AKIAONE' end || '';`,
+    ],
+  ])('refuses an access key that was changed by hand: %s', async (name, change) => {
+    const running = await fill(bench());
+    if (name === 'two rows swapped') {
+      bench().database.administrate("update credentials set access_key_id = 'tmp' where access_key_id = 'AKIAONE'");
+      bench().database.administrate("update credentials set access_key_id = 'AKIAONE' where access_key_id = 'AKIATWO'");
+      bench().database.administrate("update credentials set access_key_id = 'AKIATWO' where access_key_id = 'tmp'");
+    } else {
+      bench().database.administrate(change);
+    }
+    bench().passTime();
+    for (const store of [running, await bench().open()]) {
+      await expect(store.credentials.find('AKIATWO')).rejects.toMatchObject(refusal);
+      expect(store.integrityFailures()).toEqual(['credentials:AKIATWO']);
+    }
+  });
+}
+
+/** docs/formats/row-seal.md, written a second time and differently: as hex text. */
+function encodeByThePage(table: string, columns: string[], row: Record<string, unknown>): Buffer {
+  const withLength = (hex: string) => (hex.length / 2).toString(16).padStart(8, '0') + hex;
+  const textHex = (text: string) => withLength(Buffer.from(text, 'utf8').toString('hex'));
+  let hex = Buffer.from('hsm-bridge/row/v1').toString('hex') + '00' + textHex(table);
+  for (const column of columns) {
+    const value = row[column];
+    if (value === null) continue;
+    hex += textHex(column);
+    if (typeof value === 'string') hex += '01' + textHex(value);
+    else if (typeof value === 'number') hex += '02' + withLength(BigInt(value).toString(16).padStart(16, '0'));
+    else hex += '03' + withLength((value as Buffer).toString('hex'));
+  }
+  return Buffer.from(hex, 'hex');
+}

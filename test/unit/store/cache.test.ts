@@ -1,0 +1,118 @@
+// The cache, the look for changes and the turns of writers, step by step without a database.
+import { describe, expect, it } from 'vitest';
+import type { Backend } from '../../../src/store/backend.js';
+import { ReadCache } from '../../../src/store/cache.js';
+import { Turns } from '../../../src/store/turns.js';
+import { ChangeWatch } from '../../../src/store/watch.js';
+
+/** A read that ends when the test says so. */
+function pendingRead<V>(): { read: () => Promise<V>; end: (value: V) => void } {
+  let end: (value: V) => void = () => undefined;
+  const promise = new Promise<V>((resolve) => (end = resolve));
+  return { read: () => promise, end: (value) => end(value) };
+}
+
+describe('ReadCache', () => {
+  it('keeps what was found and not what was absent or failed', async () => {
+    const cache = new ReadCache<string>(10);
+    expect(await cache.load('a', () => Promise.resolve('A'))).toBe('A');
+    expect(await cache.get('a')).toBe('A');
+    expect(await cache.load('b', () => Promise.resolve(undefined))).toBeUndefined();
+    expect(cache.get('b')).toBeUndefined();
+    await expect(cache.load('c', () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+    expect(cache.get('c')).toBeUndefined();
+  });
+
+  it('holds no more than its limit, the newest', async () => {
+    const cache = new ReadCache<number>(3);
+    for (let n = 0; n < 10; n++) await cache.load(String(n), () => Promise.resolve(n));
+    const held = Array.from({ length: 10 }, (_, n) => n).filter((n) => cache.get(String(n)) !== undefined);
+    expect(held).toEqual([7, 8, 9]);
+  });
+
+  it.each(['drop', 'clear'] as const)(
+    'reads again what was read across a %s, and does not serve it to later ones',
+    async (how) => {
+      const cache = new ReadCache<string>(10);
+      const stale = pendingRead<string>();
+      const reads = [stale.read, () => Promise.resolve('new')];
+      const early = cache.load('a', () => reads.shift()!());
+      if (how === 'drop') cache.drop('a');
+      else cache.clear();
+      expect(cache.get('a')).toBeUndefined();
+      const late = cache.load('a', () => Promise.resolve('newest'));
+      stale.end('old');
+      expect(await early).toBe('new');
+      expect(await late).toBe('newest');
+      expect(await cache.get('a')).toBe('newest');
+    },
+  );
+
+  it('gives up on a row that changes under every read', async () => {
+    const cache = new ReadCache<string>(10);
+    const restless = cache.load('a', () => {
+      cache.drop('a');
+      return Promise.resolve('never the same');
+    });
+    await expect(restless).rejects.toMatchObject({ code: 'KMSInternalException' });
+  });
+});
+
+describe('ChangeWatch', () => {
+  const backend = (changedElsewhere: () => boolean) => ({ changedElsewhere }) as Backend;
+
+  it('looks when the timer is late, and not more often', () => {
+    const clock = { nowMs: 0, now: () => clock.nowMs };
+    let [looks, changes] = [0, 0];
+    const watch = new ChangeWatch(
+      backend(() => ++looks === 2),
+      clock,
+      3_600_000,
+      () => changes++,
+    );
+    clock.nowMs = 2 * 3_600_000;
+    watch.checkIfOverdue();
+    expect([looks, changes]).toEqual([0, 0]);
+    clock.nowMs += 1;
+    watch.checkIfOverdue();
+    watch.checkIfOverdue();
+    expect([looks, changes]).toEqual([1, 0]);
+    clock.nowMs *= 3;
+    watch.checkIfOverdue();
+    expect([looks, changes]).toEqual([2, 1]);
+    watch.stop();
+  });
+
+  it('takes "could not look" for a change', () => {
+    const clock = { nowMs: 0, now: () => clock.nowMs };
+    let changes = 0;
+    const failing = backend(() => {
+      throw new Error('disk away');
+    });
+    const watch = new ChangeWatch(failing, clock, 3_600_000, () => changes++);
+    clock.nowMs = 1e9;
+    watch.checkIfOverdue();
+    expect(changes).toBe(1);
+    watch.stop();
+  });
+});
+
+describe('Turns', () => {
+  it('runs work of one id in order and of others at once, also after a failure', async () => {
+    const turns = new Turns();
+    const order: string[] = [];
+    const first = pendingRead<undefined>();
+    const a1 = turns.take('a', async () => {
+      await first.read();
+      order.push('a1');
+      throw new Error('a1 failed');
+    });
+    const a2 = turns.take('a', async () => order.push('a2'));
+    await turns.take('b', async () => order.push('b'));
+    first.end(undefined);
+    await expect(a1).rejects.toThrow('a1 failed');
+    await a2;
+    expect(order).toEqual(['b', 'a1', 'a2']);
+    expect(await turns.take('a', async () => 'free')).toBe('free');
+  });
+});
