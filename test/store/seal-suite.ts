@@ -147,7 +147,7 @@ function keyTampering(bench: () => Bench): void {
   it('leaves a broken row out of what the jobs see', async () => {
     const store = await fill(bench());
     bench().database.administrate("update keys set deletion_at_ms = 1, status = 'pendingDeletion' " + thatKey);
-    expect(await store.keys.due(region, 10)).toEqual([]);
+    expect((await store.keys.due(region, 10)).map((key) => key.keyId)).not.toContain(mine.keyId);
     bench().database.administrate("update keys set pending_material_id = 'x' " + thatKey);
     expect((await store.keys.unsettled(region, () => true)).map((key) => key.keyId)).not.toContain(mine.keyId);
     expect(store.integrityFailures()).toHaveLength(1);
