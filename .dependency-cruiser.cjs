@@ -9,7 +9,7 @@ const may = {
   'facades/aws-json': ['kernel', 'model', 'ports', 'operations', 'pipeline', 'facades/aws-json'],
   'facades/admin': ['kernel', 'model', 'ports', 'facades/admin'],
   authn: ['kernel', 'model', 'ports', 'authn'],
-  token: ['kernel', 'model', 'ports', 'token'],
+  token: ['kernel', 'model', 'ports', 'config/processes', 'token'],
   store: ['kernel', 'model', 'ports', 'store'],
   audit: ['kernel', 'model', 'ports', 'audit'],
   process: ['kernel', 'model', 'ports', 'config', 'process'],
@@ -30,7 +30,7 @@ const packages = {
   commander: ['cli'],
 };
 
-const src = (folder) => `^src/${folder}/`;
+const src = (place) => `^src/${place}(/|[.]ts$)`;
 
 module.exports = {
   forbidden: [

@@ -30,7 +30,7 @@ export interface Token {
   generateDataKeyWithoutPlaintext(ckaId: Buffer, aad: Buffer, bytes: number): Promise<Sealed>;
   /** 1..1024 bytes from the token's generator. */
   random(bytes: number): Promise<Buffer>;
-  /** Makes the daemon's own keys (`daemonKeys`) in a token that has neither. Fails when one is already there. */
+  /** Makes the daemon's own keys (`daemonKeys`), or finishes what a crash left half made. Fails when both are there. */
   createDaemonKeys(): Promise<void>;
   /** HMAC-SHA-256 under the daemon's row-seal key: 32 bytes. */
   sealRow(data: Buffer): Promise<Buffer>;

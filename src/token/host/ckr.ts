@@ -136,7 +136,6 @@ const pinRefusals = new Set<string>([
   'CKR_PIN_LEN_RANGE',
   'CKR_PIN_EXPIRED',
   'CKR_PIN_LOCKED',
-  'CKR_USER_PIN_NOT_INITIALIZED',
   'CKR_NEW_PIN_MODE',
   'CKR_NEXT_OTP',
 ]);

@@ -1,52 +1,92 @@
 // Object handles by CKA_ID, looked up once. They live as long as this process: a module that is initialised anew gives the same numbers
 // to other keys, so a host is started anew instead. A key is only handed out when the token confirms that it cannot leave.
+import type { Clock } from '../../kernel/clock.js';
 import { RequestFault } from './fault.js';
 import type { ObjectHandle, TokenSession } from './session.js';
 import type { KeyKind } from './template.js';
 
-const maxHandles = 65_536;
+/** A session copy takes the library some kilobytes. */
+const maxHandles = 10_000;
+/** How long a session copy may outlive its original, when somebody else destroys that. */
+const copyTrustMs = 1000;
+
+interface Entry {
+  readonly original: ObjectHandle;
+  /** What operations run on: the original, or a copy of it in the session. */
+  readonly used: ObjectHandle;
+  checkedAtMs: number;
+}
+
+export interface KeyHandlesOptions {
+  readonly session: TokenSession;
+  readonly kind: KeyKind;
+  /** Operate on session copies, for modules that read a token object anew for each call. */
+  readonly copies: boolean;
+  readonly clock: Clock;
+}
 
 export class KeyHandles {
-  readonly #session: TokenSession;
-  readonly #kind: KeyKind;
-  readonly #handles = new Map<string, ObjectHandle>();
+  readonly #options: KeyHandlesOptions;
+  readonly #entries = new Map<string, Entry>();
 
-  constructor(session: TokenSession, kind: KeyKind) {
-    this.#session = session;
-    this.#kind = kind;
+  constructor(options: KeyHandlesOptions) {
+    this.#options = options;
   }
 
   /** RequestFault `keyUnavailable` when there is no such key; `internal` when there are two, or one that could leave the token. */
   of(ckaId: Buffer): ObjectHandle {
+    const { copies, clock, session } = this.#options;
     const name = ckaId.toString('latin1');
-    const known = this.#handles.get(name);
-    if (known !== undefined) return known;
-    const [key, second] = this.#session.findKeys(this.#kind, ckaId);
-    if (key === undefined) throw new RequestFault('keyUnavailable', 'no such key in the token');
-    if (second !== undefined) throw new RequestFault('internal', 'two keys in the token have this CKA_ID');
-    const wrong = this.#session.mismatchesOf(this.#kind, key);
-    if (wrong.length > 0) throw new RequestFault('internal', `not a key of the daemon's making: ${wrong.join(', ')}`);
-    this.#remember(name, key);
-    return key;
+    const entry = this.#entries.get(name) ?? this.#load(name, ckaId);
+    if (copies) {
+      const nowMs = clock.now();
+      if (Math.abs(nowMs - entry.checkedAtMs) > copyTrustMs) {
+        // Fails with CKR_OBJECT_HANDLE_INVALID when the original is gone; every handle is then looked for again.
+        session.ckaIdOf(entry.original);
+        entry.checkedAtMs = nowMs;
+      }
+    }
+    return entry.used;
   }
 
   has(ckaId: Buffer): boolean {
-    return this.#handles.has(ckaId.toString('latin1'));
+    return this.#entries.has(ckaId.toString('latin1'));
   }
 
+  /** After this a copy of the key is gone, too. */
   forget(ckaId: Buffer): void {
-    this.#handles.delete(ckaId.toString('latin1'));
+    this.#drop(ckaId.toString('latin1'));
   }
 
+  /** For when the session was replaced, which took the copies with it. */
   forgetAll(): void {
-    this.#handles.clear();
+    this.#entries.clear();
   }
 
-  #remember(name: string, key: ObjectHandle): void {
-    if (this.#handles.size >= maxHandles) {
-      const oldest = this.#handles.keys().next();
-      if (oldest.done !== true) this.#handles.delete(oldest.value);
-    }
-    this.#handles.set(name, key);
+  #load(name: string, ckaId: Buffer): Entry {
+    const { copies, clock, kind, session } = this.#options;
+    const [original, second] = session.findKeys(kind, ckaId);
+    if (original === undefined) throw new RequestFault('keyUnavailable', 'no such key in the token');
+    if (second !== undefined) throw new RequestFault('internal', 'two keys in the token have this CKA_ID');
+    this.#requireProtected(original);
+    const used = copies ? session.copy(original) : original;
+    if (copies) this.#requireProtected(used);
+    const entry = { original, used, checkedAtMs: clock.now() };
+    const oldest = this.#entries.size >= maxHandles ? this.#entries.keys().next().value : undefined;
+    if (oldest !== undefined) this.#drop(oldest);
+    this.#entries.set(name, entry);
+    return entry;
+  }
+
+  #requireProtected(key: ObjectHandle): void {
+    const wrong = this.#options.session.mismatchesOf(this.#options.kind, key);
+    if (wrong.length > 0) throw new RequestFault('internal', `not a key of the daemon's making: ${wrong.join(', ')}`);
+  }
+
+  #drop(name: string): void {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return;
+    this.#entries.delete(name);
+    if (this.#options.copies) this.#options.session.destroy(entry.used);
   }
 }

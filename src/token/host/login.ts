@@ -56,6 +56,7 @@ export function login(
 
 /** Why a login must not even be tried, from CK_TOKEN_INFO.flags (PKCS#11 v2.40 §3.3). */
 export function pinObstacle(flags: number): string | undefined {
+  if ((flags & pkcs11.CKF_USER_PIN_INITIALIZED) === 0) return 'the token has no user PIN yet; set it first';
   if ((flags & pkcs11.CKF_USER_PIN_LOCKED) !== 0) return 'the token says its user PIN is locked';
   if ((flags & pkcs11.CKF_USER_PIN_FINAL_TRY) !== 0) {
     return 'the token says one more wrong PIN locks it; log in once with the vendor’s own tool first';

@@ -1,5 +1,6 @@
 // One request after the other, performed on the token. Each is answered exactly once; it runs a second time only when the token
 // certainly did nothing the first time; what a key's plaintext was in is overwritten.
+import { systemClock } from '../../kernel/clock.js';
 import { daemonKeys } from '../../ports/token.js';
 import { maxPayloadBytes, type FrameWriter } from '../frames.js';
 import { ckaIdBytes, maxRandomBytes, requests, statuses, type Request, type Status } from '../wire.js';
@@ -32,8 +33,9 @@ export class Performer {
     this.#session = session;
     this.#cipher = new Cipher(session, profile);
     this.#objects = new KeyObjects(session, profile);
-    this.#aesKeys = new KeyHandles(session, 'aes-gcm');
-    this.#macKeys = new KeyHandles(session, 'hmac');
+    const copies = profile.sessionCopies.value;
+    this.#aesKeys = new KeyHandles({ session, kind: 'aes-gcm', copies, clock: systemClock });
+    this.#macKeys = new KeyHandles({ session, kind: 'hmac', copies, clock: systemClock });
     this.#operations = this.#table();
   }
 
@@ -68,11 +70,11 @@ export class Performer {
     const meaning = meaningOf(error);
     if (meaning.lost === 'token' || meaning.lost === 'login')
       throw new TokenLost('the token is lost', { cause: error });
-    if (meaning.lost === 'handle') {
+    if (meaning.lost !== 'nothing') {
+      this.#session.replace();
       this.#aesKeys.forgetAll();
       this.#macKeys.forgetAll();
     }
-    if (meaning.lost !== 'nothing') this.#session.replace();
     if (meaning.again && mayRepeat) return 'again';
     if (meaning.hears === 'InvalidCiphertextException') return 'invalidCiphertext';
     return meaning.hears === 'KeyUnavailableException' ? 'keyUnavailable' : 'internal';

@@ -30,6 +30,8 @@ const profileSchema = z.strictObject({
     parameters: z.enum(['with-iv-bits', 'without-iv-bits']),
     because,
   }),
+  /** Operate on a session copy of each key (C_CopyObject; the copy is non-extractable like its original). */
+  sessionCopies: z.strictObject({ value: z.boolean(), because }),
   /** False where a token in FIPS mode takes no key from outside: its known answers cannot be checked. */
   importsSessionKeys: z.strictObject({ value: z.boolean(), because }),
   /** Return values that mean something else than PKCS#11 says. */

@@ -81,6 +81,9 @@ export function wrappingKeyTemplate(): pkcs11.Template {
   ];
 }
 
+/** C_CopyObject into the session; the rest is the original's, and read back. */
+export const copyTemplate = (): pkcs11.Template => [{ type: pkcs11.CKA_TOKEN, value: false }];
+
 /** Changes no token may make to a key of ours, on itself or on a copy. */
 export const loosenings: readonly (readonly [what: string, template: () => pkcs11.Template])[] = [
   ['CKA_EXTRACTABLE set to true', () => [{ type: pkcs11.CKA_EXTRACTABLE, value: true }]],

@@ -1,0 +1,148 @@
+// The host's cryptography, in this process on a real token, against node:crypto: keys of known value go in as session objects.
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
+import fc from 'fast-check';
+import pkcs11, { type PKCS11 } from 'pkcs11js';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { Cipher } from '../../src/token/host/cipher.js';
+import { RequestFault, StartFault } from '../../src/token/host/fault.js';
+import { login } from '../../src/token/host/login.js';
+import { finalize, findToken, loadModule, type LoadedModule } from '../../src/token/host/module.js';
+import { selfTest } from '../../src/token/host/probe.js';
+import { loadProfile } from '../../src/token/host/profile.js';
+import { TokenSession } from '../../src/token/host/session.js';
+import { knownKeyTemplate } from '../../src/token/host/template.js';
+import { profilePath, SoftStore, tokenLabel } from './soft-token.js';
+
+const profile = loadProfile(profilePath);
+let store: SoftStore;
+let module: LoadedModule;
+let session: TokenSession;
+let cipher: Cipher;
+type BrokenCall =
+  | 'C_GetAttributeValue'
+  | 'C_WrapKey'
+  | 'C_SetAttributeValue'
+  | 'C_CopyObject'
+  | 'C_Encrypt'
+  | 'C_Decrypt'
+  | 'C_Sign'
+  | 'C_GenerateRandom';
+
+let realGetAttributeValue: PKCS11['C_GetAttributeValue'];
+
+beforeAll(() => {
+  store = new SoftStore().initialise();
+  process.env['SOFTHSM2_CONF'] = store.conf;
+  module = loadModule(profile, undefined);
+  const token = findToken(module, tokenLabel, null)!;
+  session = new TokenSession(module, token);
+  login(module.pkcs11, session.handle, token, { as: 'user', pinFile: store.pinFile }, profile);
+  cipher = new Cipher(session, profile);
+  realGetAttributeValue = session.library.C_GetAttributeValue.bind(session.library);
+});
+
+afterAll(async () => {
+  finalize(module);
+  await store.remove();
+});
+
+const bytes = (length: number): fc.Arbitrary<Buffer> =>
+  fc.uint8Array({ minLength: length, maxLength: length }).map((array) => Buffer.from(array));
+const message = fc.uint8Array({ maxLength: 4096 }).map((array) => Buffer.from(array));
+
+function imported(kind: 'aes-gcm' | 'hmac', value: Buffer): Buffer {
+  return session.library.C_CreateObject(session.handle, knownKeyTemplate(kind, value));
+}
+
+describe('AES-256-GCM', () => {
+  it('seals what node:crypto opens, with an IV of its own', () => {
+    fc.assert(
+      fc.property(bytes(32), bytes(32), message, (value, aad, plaintext) => {
+        const key = imported('aes-gcm', value);
+        const sealed = Buffer.alloc(plaintext.length + 28);
+        cipher.seal(key, aad, plaintext, sealed);
+        session.destroy(key);
+        const other = createDecipheriv('aes-256-gcm', value, sealed.subarray(0, 12)).setAAD(aad);
+        other.setAuthTag(sealed.subarray(-16));
+        expect(Buffer.concat([other.update(sealed.subarray(12, -16)), other.final()])).toEqual(plaintext);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('opens what node:crypto sealed', () => {
+    fc.assert(
+      fc.property(bytes(32), bytes(32), message, (value, aad, plaintext) => {
+        const iv = randomBytes(12);
+        const other = createCipheriv('aes-256-gcm', value, iv).setAAD(aad);
+        const sealed = Buffer.concat([iv, other.update(plaintext), other.final(), other.getAuthTag()]);
+        const key = imported('aes-gcm', value);
+        const out = Buffer.alloc(sealed.length);
+        const length = cipher.open(key, aad, sealed, out);
+        session.destroy(key);
+        expect(out.subarray(0, length)).toEqual(plaintext);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('says invalidCiphertext for another tag, and the session stays usable', () => {
+    const key = imported('aes-gcm', randomBytes(32));
+    const sealed = Buffer.alloc(48);
+    cipher.seal(key, Buffer.alloc(32), Buffer.alloc(20), sealed);
+    sealed.writeUInt8(sealed.readUInt8(47) ^ 0x80, 47);
+    const open = (): number => cipher.open(key, Buffer.alloc(32), sealed, Buffer.alloc(48));
+    for (let i = 0; i < 3; i++) expect(open).toThrow(RequestFault);
+    expect(session.isLoggedIn()).toBe(true);
+  });
+});
+
+describe('HMAC-SHA-256', () => {
+  it('is the one of node:crypto', () => {
+    fc.assert(
+      fc.property(bytes(32), message, (value, data) => {
+        const key = imported('hmac', value);
+        const mac = Buffer.alloc(32);
+        cipher.mac(key, data, mac);
+        session.destroy(key);
+        expect(mac).toEqual(createHmac('sha256', value).update(data).digest());
+      }),
+      { numRuns: 50 },
+    );
+  });
+});
+
+describe('the self-test', () => {
+  it('passes, and leaves nothing in the token', () => {
+    selfTest(session, profile);
+    expect(store.asUser('--list-objects')).not.toContain('Object');
+  });
+
+  // A token that breaks one promise: the real one, with one call answered by the test.
+  const broken: readonly (readonly [promise: string, call: BrokenCall, answer: (...args: never[]) => unknown])[] = [
+    ['values stay inside', 'C_GetAttributeValue', leak],
+    ['non-extractable keys are not wrapped', 'C_WrapKey', () => Buffer.alloc(40)],
+    ['attributes stay', 'C_SetAttributeValue', () => undefined],
+    ['copies are no way round', 'C_CopyObject', () => Buffer.alloc(8)],
+    ['GCM is GCM', 'C_Encrypt', (_: Buffer, input: Buffer) => Buffer.alloc(input.length + 16)],
+    ['tags are checked', 'C_Decrypt', (_: Buffer, input: Buffer, out: Buffer) => out.subarray(0, input.length - 16)],
+    ['HMAC is HMAC', 'C_Sign', (_: Buffer, __: Buffer, out: Buffer) => out],
+    ['random is random', 'C_GenerateRandom', (_: Buffer, out: Buffer) => out.fill(1)],
+  ];
+
+  it.each(broken)('refuses a token where this does not hold: %s', (_, call, answer) => {
+    const spy = vi.spyOn(session.library, call).mockImplementation(answer as never);
+    try {
+      expect(() => selfTest(session, profile)).toThrow(StartFault);
+    } finally {
+      spy.mockRestore();
+      session.replace();
+    }
+  });
+});
+
+/** Lets the value out, and answers every other query truthfully. */
+function leak(handle: Buffer, object: Buffer, template: { type: number }[]): unknown {
+  if (template.length === 1 && template[0]?.type === pkcs11.CKA_VALUE) return [{ value: Buffer.alloc(32, 1) }];
+  return realGetAttributeValue(handle, object, template);
+}
