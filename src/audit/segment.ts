@@ -9,7 +9,8 @@ export interface Segment {
 
 const digits = 12;
 const segmentName = /^(\d{12})\.jsonl$/;
-const pieceBytes = 1024 * 1024;
+/** Holds the longest line. */
+const pieceBytes = 256 * 1024;
 /** More than one commit can hold, so a tail without a line feed that is longer was not left by a crash. */
 export const longestTailBytes = 16 * 1024 * 1024;
 
