@@ -46,7 +46,7 @@ export const fileSchema = z
       .prefault({}),
     defaultRegion: regionName
       .default('us-east-1')
-      .describe("Region whose token also holds the daemon's own keys; one of `regions`."),
+      .describe('Region whose token must be up before anything is served; one of `regions`.'),
     gateways: z.int().min(1).max(64).default(1).describe('Number of processes that serve HTTP.'),
     accounts: z
       .array(accountId)

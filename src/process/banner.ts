@@ -1,4 +1,5 @@
-// What development mode prints when it is ready: where it is, how to use it, and what it is not.
+// What development mode prints when it is ready: where it is, how to use it, and what it is not. The session works in both major versions
+// of the AWS CLI, which read a blob from a file alike and from an argument differently.
 import type { TokenDescription } from '../config/processes.js';
 import { adminUrl, devEnvPath, type Endpoint, endpointUrl } from './dev-files.js';
 
@@ -14,7 +15,8 @@ Paste this into another shell:
 
   set -a; . ${shellWord(devEnvPath(home))}; set +a
   key=$(aws kms create-key --query KeyMetadata.KeyId --output text)
-  aws kms encrypt --key-id "$key" --plaintext "$(printf hello | base64)" --query CiphertextBlob --output text | base64 -d >hello.enc
+  echo hello >hello.txt
+  aws kms encrypt --key-id "$key" --plaintext fileb://hello.txt --query CiphertextBlob --output text | base64 -d >hello.enc
   aws kms decrypt --ciphertext-blob fileb://hello.enc --query Plaintext --output text | base64 -d
 
 NOT FOR PRODUCTION: the token is software, and its PIN lies beside it. Ctrl-C stops.

@@ -121,7 +121,14 @@ export function createGateways(options: GatewaysOptions): Gateways {
     },
     async stop() {
       stopping = true;
-      await Promise.all(lanes.map(({ gateway }) => gateway.stop({ type: 'stop' })));
+      await Promise.all(
+        lanes.map(({ gateway, listening }) => {
+          const gone = gateway.stop({ type: 'stop' });
+          // One that does not listen yet would not hear it, and has nothing to finish.
+          if (!listening) gateway.kill();
+          return gone;
+        }),
+      );
     },
   };
 }

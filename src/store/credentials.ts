@@ -41,17 +41,18 @@ export class CredentialRows implements CredentialStore {
     );
   }
 
+  /** The oldest whose seal matches: a row that another hand wrote must not keep the account from its own. */
   async findRoot(accountId: string): Promise<Credential | undefined> {
-    const row = await this.#context.db
+    const rows = await this.#context.db
       .selectFrom('credentials')
       .selectAll()
       .where('account_id', '=', accountId)
       .where('root', '=', 1)
       .orderBy('created_at_ms')
       .orderBy('access_key_id')
-      .limit(1)
-      .executeTakeFirst();
-    return row === undefined ? undefined : this.#rows.open(row);
+      .execute();
+    const [oldest] = await this.#rows.openSound(rows);
+    return oldest;
   }
 
   /** The principal is the account's root: there is no other kind so far. KMSInternalException when the id is taken. */

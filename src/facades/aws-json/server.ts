@@ -17,48 +17,64 @@ export interface AwsJsonOptions {
 
 const maxBodyBytes = 1_048_576;
 const maxInFlight = 4096;
+/** All bodies that are being received: nobody is authenticated before his body is there. */
+const maxReceivingBytes = 64 * 1_048_576;
+const maxConnections = 10_000;
 const target = /^TrentService\.([A-Za-z]{1,64})$/;
 const contentType = 'application/x-amz-json-1.1';
+const noBody = Buffer.alloc(0);
+
+/** What is being received and answered at the moment. */
+interface Load {
+  receivingBytes: number;
+  inFlight: number;
+}
 
 export function createAwsJsonServer(options: AwsJsonOptions): Server {
-  let inFlight = 0;
+  const load: Load = { receivingBytes: 0, inFlight: 0 };
   const server = createServer(
     { maxHeaderSize: 16_384, requestTimeout: 30_000, headersTimeout: 10_000, keepAliveTimeout: 75_000, noDelay: true },
     (request, response) => {
-      inFlight += 1;
-      options.started();
-      response.once('close', () => (inFlight -= 1));
-      takeIn(request, inFlight > maxInFlight, (body, refusal) => {
-        void answer(options, request, response, body, refusal);
+      takeIn(request, load, (body, refusal) => {
+        // Not before: a client that goes away while it sends makes no call, and nothing would end it.
+        options.started();
+        load.inFlight += 1;
+        void answer(options, request, response, body, refusal).finally(() => (load.inFlight -= 1));
       });
     },
   );
-  server.maxConnections = 10_000;
+  server.maxConnections = maxConnections;
   return server;
 }
 
-/** Reads the body; gives up on it, without reading on, when it is too large or there are too many requests already. */
-function takeIn(request: IncomingMessage, busy: boolean, done: (body: Buffer, refusal?: BridgeError) => void): void {
-  if (busy) {
-    done(Buffer.alloc(0), new BridgeError('ThrottlingException', 'Rate exceeded'));
+/** Reads the body; gives up on it, without reading on, when it or the load is too large. Calls `done` once, or never when the client left. */
+function takeIn(request: IncomingMessage, load: Load, done: (body: Buffer, refusal?: BridgeError) => void): void {
+  if (load.inFlight >= maxInFlight) {
+    done(noBody, throttled());
     return;
   }
-  const chunks: Buffer[] = [];
   let size = 0;
+  let body: Buffer = noBody;
+  let more: Buffer[] | undefined;
+  const refuse = (refusal: BridgeError): void => {
+    request.removeAllListeners('data').removeAllListeners('end').pause();
+    more = undefined;
+    done(noBody, refusal);
+  };
   request.on('data', (chunk: Buffer) => {
     size += chunk.length;
-    if (size > maxBodyBytes) {
-      request.removeAllListeners('data').removeAllListeners('end').pause();
-      done(Buffer.alloc(0), new BridgeError('RequestEntityTooLargeException', 'The request is larger than 1 MiB.'));
-      return;
-    }
-    chunks.push(chunk);
+    load.receivingBytes += chunk.length;
+    if (size > maxBodyBytes)
+      refuse(new BridgeError('RequestEntityTooLargeException', 'The request is larger than 1 MiB.'));
+    else if (load.receivingBytes > maxReceivingBytes) refuse(throttled());
+    else if (body === noBody) body = chunk;
+    else (more ??= []).push(chunk);
   });
-  request.on('end', () => {
-    const [first] = chunks;
-    done(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks));
-  });
+  request.on('end', () => done(more === undefined ? body : Buffer.concat([body, ...more])));
+  request.on('close', () => (load.receivingBytes -= size));
 }
+
+const throttled = (): BridgeError => new BridgeError('ThrottlingException', 'Rate exceeded');
 
 async function answer(
   options: AwsJsonOptions,
@@ -67,11 +83,12 @@ async function answer(
   body: Buffer,
   refusal: BridgeError | undefined,
 ): Promise<void> {
-  const operationName = operationNameOf(request);
+  const { rawHeaders } = request;
+  const operationName = target.exec(headerOf(rawHeaders, 'x-amz-target') ?? '')?.[1];
   const incoming: Incoming = {
-    request: { method: request.method ?? '', url: request.url ?? '', rawHeaders: request.rawHeaders, body },
+    request: { method: request.method ?? '', url: request.url ?? '', rawHeaders, body },
     sourceIp: request.socket.remoteAddress ?? 'unknown',
-    userAgent: request.headers['user-agent'] ?? '',
+    userAgent: headerOf(rawHeaders, 'user-agent') ?? '',
     operationName,
     ...(refusal === undefined ? {} : { refusal }),
     operation: (caller) => operationOf(caller.service, operationName),
@@ -86,18 +103,26 @@ async function answer(
 function send(response: ServerResponse, outcome: Outcome, close: boolean): void {
   const failed = 'error' in outcome;
   const text = failed ? errorBody(outcome.error) : outcome.output === undefined ? '' : encode(outcome.output);
-  response.writeHead(failed ? statusOf(outcome.error.code) : 200, {
-    'Content-Type': contentType,
-    'Content-Length': Buffer.byteLength(text),
-    'x-amzn-RequestId': outcome.requestId,
-    ...(close ? { Connection: 'close' } : {}),
-  });
+  const headers = [
+    'Content-Type',
+    contentType,
+    'Content-Length',
+    String(Buffer.byteLength(text)),
+    'x-amzn-RequestId',
+    outcome.requestId,
+  ];
+  if (close) headers.push('Connection', 'close');
+  response.writeHead(failed ? statusOf(outcome.error.code) : 200, headers);
   response.end(text);
 }
 
-function operationNameOf(request: IncomingMessage): string | undefined {
-  const header = request.headers['x-amz-target'];
-  return typeof header === 'string' ? target.exec(header)?.[1] : undefined;
+/** The first of that name. Making Node's headers object would cost more than all the rest here. */
+function headerOf(rawHeaders: readonly string[], name: string): string | undefined {
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const candidate = rawHeaders[i] ?? '';
+    if (candidate.length === name.length && candidate.toLowerCase() === name) return rawHeaders[i + 1];
+  }
+  return undefined;
 }
 
 function operationOf(service: string, name: string | undefined): AnyOperation {

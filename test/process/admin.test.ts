@@ -1,0 +1,106 @@
+// The admin port over real HTTP: what monitors read, and nothing a caller may do to it.
+import { once } from 'node:events';
+import { type AddressInfo, connect } from 'node:net';
+import type { Server } from 'node:http';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { adminHost, createAdminServer, type Readiness } from '../../src/facades/admin/server.js';
+import { createMetrics } from '../../src/process/metrics.js';
+
+const metrics = createMetrics();
+let readiness: Readiness;
+let metricsFail = false;
+let server: Server;
+let base: string;
+
+beforeAll(async () => {
+  server = createAdminServer({
+    ready: () => readiness,
+    metrics: () => (metricsFail ? Promise.reject(new Error('secret detail')) : metrics.text()),
+  });
+  server.listen(0, adminHost);
+  await once(server, 'listening');
+  base = `http://${adminHost}:${(server.address() as AddressInfo).port}`;
+});
+afterAll(async () => {
+  server.close();
+  server.closeAllConnections();
+  await once(server, 'close');
+});
+
+describe('the admin port', () => {
+  it('tells live from ready', async () => {
+    readiness = {
+      ready: false,
+      checks: { audit: { ok: true }, 'token us-east-1': { ok: false, detail: 'restarting' } },
+    };
+    expect((await fetch(`${base}/health/live`)).status).toBe(200);
+    const waiting = await fetch(`${base}/health/ready`);
+    expect(waiting.status).toBe(503);
+    expect(await waiting.json()).toEqual(readiness);
+    readiness = { ready: true, checks: { audit: { ok: true } } };
+    const ready = await fetch(`${base}/health/ready`);
+    expect(ready.status).toBe(200);
+    expect(ready.headers.get('cache-control')).toBe('no-store');
+    expect(ready.headers.get('x-powered-by')).toBe(null);
+    expect((await fetch(`${base}/health/ready`, { method: 'HEAD' })).status).toBe(200);
+  });
+
+  it('shows the figures in the text format of Prometheus', async () => {
+    metrics.requestStarted();
+    metrics.requestEnded('Encrypt', 'OK');
+    metrics.requestStarted();
+    metrics.requestEnded('Encrypt', 'OK');
+    metrics.requestStarted();
+    metrics.auditWritable(true);
+    metrics.tokenUp('us-east-1', true);
+    metrics.tokenUp('eu-west-1', false);
+    metrics.integrityFailures(2);
+    const response = await fetch(`${base}/metrics`);
+    expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
+    const lines = (await response.text()).split('\n');
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        'hsm_bridge_requests_total{operation="Encrypt",code="OK"} 2',
+        'hsm_bridge_requests_in_flight 1',
+        'hsm_bridge_audit_writable 1',
+        'hsm_bridge_token_up{region="us-east-1"} 1',
+        'hsm_bridge_token_up{region="eu-west-1"} 0',
+        'hsm_bridge_integrity_failures 2',
+      ]),
+    );
+    expect(lines.some((line) => /^process_resident_memory_bytes \d+/.test(line))).toBe(true);
+    expect(lines.some((line) => /^process_cpu_seconds_total /.test(line))).toBe(true);
+  });
+
+  it('takes no writes and no bodies', async () => {
+    expect((await fetch(`${base}/metrics`, { method: 'POST', body: 'x' })).status).toBe(405);
+    expect((await fetch(`${base}/health/live`, { method: 'DELETE' })).status).toBe(405);
+    const answer = await raw('GET /health/live HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n');
+    expect(answer).toMatch(/^HTTP\/1\.1 413 /);
+    expect(answer).toMatch(/connection: close/i);
+    expect(await raw(`GET /health/live HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(9_000)}\r\n\r\n`)).toMatch(
+      /^HTTP\/1\.1 431 /,
+    );
+  });
+
+  it('shows no stack and no detail of a failure', async () => {
+    metricsFail = true;
+    const response = await fetch(`${base}/metrics`);
+    metricsFail = false;
+    expect(response.status).toBe(500);
+    expect(await response.json()).toEqual({ message: 'internal error' });
+    const bad = await fetch(`${base}/%E0%A4%A`);
+    expect(await bad.text()).not.toMatch(/ at |node_modules/);
+    expect((await fetch(`${base}/nothing`)).status).toBe(404);
+  });
+});
+
+/** Sends these bytes and reads until the server closes. */
+async function raw(request: string): Promise<string> {
+  const socket = connect(Number(new URL(base).port), adminHost);
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk) => chunks.push(chunk));
+  socket.write(request);
+  await once(socket, 'close');
+  return Buffer.concat(chunks).toString();
+}

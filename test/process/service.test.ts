@@ -1,0 +1,181 @@
+// The whole program on real SoftHSM tokens: `serve` with a file, what it says when its token cannot be used, and the session that the
+// banner of `dev` prints, pasted into a shell with the AWS CLI.
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type Daemon, lives, startNode, until } from './daemon.js';
+
+const main = join(process.cwd(), 'dist/main.js');
+const modulePath = [
+  '/usr/lib/softhsm/libsofthsm2.so',
+  join(process.cwd(), '.setup/softhsm/usr/lib/softhsm/libsofthsm2.so'),
+].find((path) => existsSync(path));
+const pin = 'right-pin-1';
+const folder = mkdtempSync(join(tmpdir(), 'hsm-bridge-service-'));
+const home = join(folder, 'home');
+const config = join(folder, 'bridge.yaml');
+const softhsm = { SOFTHSM2_CONF: join(folder, 'softhsm2.conf') };
+const daemons: Daemon[] = [];
+
+function start(words: readonly string[], environment: NodeJS.ProcessEnv = {}): Daemon {
+  const daemon = startNode([main, ...words], { ...process.env, ...environment }, folder);
+  daemons.push(daemon);
+  return daemon;
+}
+
+/** Every process whose parent is this one. */
+function childrenOf(pid: number): number[] {
+  const listed = execFileSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' });
+  return listed.trim().split(/\s+/).map(Number);
+}
+
+function writeConfig(label: string, module = modulePath): void {
+  writeFileSync(
+    config,
+    `home: home\nlisten: { port: 0 }\nadmin: { port: 0 }\naccounts: ["000000000000", "111122223333"]\nregions:\n  us-east-1:\n` +
+      `    profile: softhsm2\n    modulePath: ${module ?? ''}\n    label: ${label}\n    pinFile: pin\n` +
+      `    environment: { SOFTHSM2_CONF: ${softhsm.SOFTHSM2_CONF} }\n`,
+  );
+}
+
+beforeAll(() => {
+  if (modulePath === undefined) throw new Error('SoftHSMv2 is missing: run scripts/setup');
+  mkdirSync(join(folder, 'objects'));
+  writeFileSync(
+    softhsm.SOFTHSM2_CONF,
+    readFileSync('softhsm.conf', 'utf8').replace('@TOKENS@', join(folder, 'objects')),
+  );
+  const tool = (...words: string[]): void =>
+    void execFileSync('pkcs11-tool', ['--module', modulePath, '--so-pin', 'so-pin-1', ...words], {
+      env: { ...process.env, ...softhsm },
+      stdio: 'ignore',
+    });
+  tool('--slot-index', '0', '--init-token', '--label', 'service');
+  tool('--token-label', 'service', '--login', '--login-type', 'so', '--init-pin', '--pin', pin);
+  writeFileSync(join(folder, 'pin'), `${pin}\n`, { mode: 0o600 });
+  writeConfig('service');
+});
+afterEach(async () => {
+  for (const { process: child } of daemons) child.kill('SIGKILL');
+  await Promise.all(daemons.splice(0).map(({ ended }) => ended));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('serve', () => {
+  it('serves what its file says, logs JSON, and writes credentials but no dev.env', async () => {
+    const daemon = start(['serve', '--config', config]);
+    const said = (): Record<string, unknown>[] =>
+      daemon
+        .errors()
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as Record<string, unknown>);
+    await until(() => daemon.errors().includes('"message":"ready"'), daemon.errors);
+    const ready = said().find(({ message }) => message === 'ready');
+    const health = await fetch(`http://127.0.0.1:${String(ready?.['adminPort'])}/health/ready`);
+    expect(health.status).toBe(200);
+    const answer = await fetch(`http://127.0.0.1:${String(ready?.['port'])}/`, { method: 'POST' });
+    expect(answer.status).toBeGreaterThanOrEqual(400);
+    expect(existsSync(join(home, 'dev.env'))).toBe(false);
+    const credentials = readFileSync(join(home, 'credentials'), 'utf8');
+    expect(credentials.match(/^\[.*\]$/gm)).toEqual(['[default]', '[111122223333]']);
+    // Neither the PIN nor a secret key is in an argument, an environment or the log.
+    const secrets = [pin, ...[...credentials.matchAll(/secret_access_key = (\S+)/g)].map(([, secret]) => secret!)];
+    expect(secrets).toHaveLength(3);
+    const pids = [daemon.process.pid!, ...childrenOf(daemon.process.pid!)];
+    expect(pids).toHaveLength(3);
+    const visible = pids.map(
+      (pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1') + readFileSync(`/proc/${pid}/environ`, 'latin1'),
+    );
+    for (const secret of secrets)
+      expect([...visible, daemon.errors(), daemon.output()].join('\n')).not.toContain(secret);
+    // Only the token host has the vendor's library in its memory.
+    const loads = pids.map((pid) => readFileSync(`/proc/${pid}/maps`, 'latin1').includes('libsofthsm2'));
+    expect(loads.filter(Boolean)).toHaveLength(1);
+
+    daemon.process.kill('SIGTERM');
+    expect(await daemon.ended).toBe(0);
+    expect(pids.filter(lives)).toEqual([]);
+    expect(readdirSync(join(home, 'run'))).toEqual([]);
+    expect(said().every(({ process: name }) => typeof name === 'string')).toBe(true);
+    const open = everyFile(home).filter((path) => (lstatSync(path).mode & 0o077) !== 0);
+    expect(open).toEqual([]);
+  });
+
+  const refusals = (daemon: Daemon): string[] =>
+    daemon
+      .errors()
+      .split('\n')
+      .filter((line) => line.startsWith('hsm-bridge: '));
+
+  it('stops on a wrong PIN with one line', async () => {
+    writeFileSync(join(folder, 'pin'), 'wrong-pin-1\n');
+    const daemon = start(['serve', '--config', config]);
+    expect(await daemon.ended).toBe(1);
+    writeFileSync(join(folder, 'pin'), `${pin}\n`);
+    expect(refusals(daemon)).toEqual([expect.stringMatching(/PIN/) as string]);
+    expect(daemon.errors()).not.toContain('wrong-pin-1');
+    expect(daemon.errors()).not.toMatch(/\n\s+at /);
+  });
+
+  it.each([
+    ['a token that is not there', 'absent', undefined, /absent/],
+    ['a module that is not there', 'service', '/nowhere/lib.so', /\/nowhere\/lib\.so/],
+  ])('stops on %s with one line', async (_what, label, module, names) => {
+    writeConfig(label, module ?? modulePath);
+    const daemon = start(['serve', '--config', config]);
+    expect(await daemon.ended).toBe(1);
+    writeConfig('service');
+    expect(refusals(daemon)).toEqual([expect.stringMatching(names) as string]);
+    expect(daemon.errors()).not.toMatch(/\n\s+at /);
+  });
+});
+
+describe('dev', () => {
+  it('prints a session that works when it is pasted', async () => {
+    const daemon = start(['dev'], { HSM_BRIDGE_HOME: 'dev home', HSM_BRIDGE_PORT: '0', HSM_BRIDGE_ADMIN_PORT: '0' });
+    await until(() => daemon.output().includes('Ctrl-C'), daemon.errors);
+    const [, session = ''] = /Paste this into another shell:\n\n(.*?)\n\nNOT FOR/s.exec(daemon.output()) ?? [];
+    expect(session.split('\n')).toHaveLength(5);
+    const path = `${join(process.cwd(), '.setup/bin')}:${process.env['PATH'] ?? ''}`;
+    const output = execFileSync('sh', ['-e'], { input: session, cwd: folder, env: { PATH: path, HOME: folder } });
+    expect(output.toString()).toBe('hello\n');
+
+    // What a shell would put into the file name is quoted, and a restart keeps keys and credentials.
+    const credentials = fingerprint(join(folder, 'dev home/credentials'));
+    daemon.process.kill('SIGINT');
+    expect(await daemon.ended).toBe(0);
+    const again = start(['dev'], { HSM_BRIDGE_HOME: 'dev home', HSM_BRIDGE_PORT: '0', HSM_BRIDGE_ADMIN_PORT: '0' });
+    await until(() => again.output().includes('Ctrl-C'), again.errors);
+    expect(fingerprint(join(folder, 'dev home/credentials'))).toBe(credentials);
+    const [source = '', , , , decrypt = ''] = session.split('\n');
+    const second = execFileSync('sh', ['-e'], {
+      input: `${source}\n${decrypt}\n`,
+      cwd: folder,
+      env: { PATH: path, HOME: folder },
+    });
+    expect(second.toString()).toBe('hello\n');
+    again.process.kill('SIGTERM');
+    expect(await again.ended).toBe(0);
+  });
+});
+
+const fingerprint = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex');
+
+/** Files and folders; a symbolic link has no mode of its own. */
+function everyFile(path: string): string[] {
+  const names = readdirSync(path, { recursive: true, encoding: 'utf8' });
+  return names.map((name) => join(path, name)).filter((file) => !lstatSync(file).isSymbolicLink());
+}

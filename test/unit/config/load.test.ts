@@ -1,0 +1,158 @@
+// Configuration: the defaults a user relies on, and one line that names the setting for each mistake.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { ConfigurationError } from '../../../src/config/daemon.js';
+import { loadDevelopment, loadFile, packageRoot } from '../../../src/config/load.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'hsm-bridge-config-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const file = join(folder, 'bridge.yaml');
+const load = (text: string): ReturnType<typeof loadFile> => {
+  writeFileSync(file, text);
+  return loadFile(file);
+};
+const region = (lines = ''): string =>
+  `regions:\n  us-east-1:\n    profile: softhsm2\n    label: keys\n    pinFile: pins/us-east-1\n${lines}`;
+const minimal = `home: /var/lib/hsm-bridge\n${region()}`;
+
+async function refusal(load: () => unknown): Promise<string> {
+  try {
+    await load();
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigurationError);
+    const { message } = error as ConfigurationError;
+    expect(message).not.toContain('\n');
+    return message;
+  }
+  throw new Error('it was accepted');
+}
+
+describe('development mode', () => {
+  it('needs nothing', () => {
+    const config = loadDevelopment({}, '/somewhere');
+    expect(config).toMatchObject({
+      mode: 'dev',
+      home: '/somewhere/.hsm-bridge',
+      host: '127.0.0.1',
+      port: 4599,
+      adminPort: 4600,
+      defaultRegion: 'us-east-1',
+      gateways: 1,
+      accounts: ['000000000000', '111122223333'],
+    });
+    expect(config.regions.map(({ region: name }) => name)).toEqual([
+      'us-east-1',
+      'us-west-2',
+      'eu-west-1',
+      'eu-west-2',
+      'ap-northeast-2',
+    ]);
+    const [first] = config.regions;
+    expect(first?.environment).toEqual({ SOFTHSM2_CONF: '/somewhere/.hsm-bridge/tokens/us-east-1/softhsm2.conf' });
+    expect(first?.tokenHost.profilePath).toBe(join(packageRoot, 'native-config/softhsm2.json'));
+    for (const { tokenHost } of config.regions) expect(Buffer.byteLength(tokenHost.tokenLabel)).toBeLessThanOrEqual(32);
+  });
+
+  it('takes HSM_BRIDGE_* from the environment; empty is unset', () => {
+    const environment = { HSM_BRIDGE_HOME: '/h', HSM_BRIDGE_PORT: '0', HSM_BRIDGE_ADMIN_PORT: '', HOME: '/root' };
+    expect(loadDevelopment(environment, '/')).toMatchObject({ home: '/h', port: 0, adminPort: 4600 });
+  });
+
+  it.each([
+    ['HSM_BRIDGE_PORT', '65536'],
+    ['HSM_BRIDGE_PORT', '0x50'],
+    ['HSM_BRIDGE_PORT', '-1'],
+    ['HSM_BRIDGE_ADMIN_PORT', 'http'],
+    ['HSM_BRIDGE_GATEWAYS', '0'],
+    ['HSM_BRIDGE_LOG_LEVEL', 'loud'],
+  ])('refuses %s=%s by name', async (name, value) => {
+    expect(await refusal(() => loadDevelopment({ [name]: value }))).toMatch(new RegExp(`^environment: ${name}: `));
+  });
+});
+
+describe('the file of serve', () => {
+  it('has defaults for all but home and regions; paths start at its folder', async () => {
+    expect(await load(`home: data\n${region()}`)).toEqual({
+      mode: 'serve',
+      home: join(folder, 'data'),
+      host: '127.0.0.1',
+      port: 4599,
+      adminPort: 4600,
+      defaultRegion: 'us-east-1',
+      gateways: 1,
+      accounts: ['000000000000'],
+      tokenDeadlineMs: 10_000,
+      drainDeadlineMs: 15_000,
+      logLevel: 'info',
+      regions: [
+        {
+          region: 'us-east-1',
+          environment: {},
+          softhsm: undefined,
+          tokenHost: {
+            region: 'us-east-1',
+            profilePath: join(packageRoot, 'native-config/softhsm2.json'),
+            modulePath: undefined,
+            tokenLabel: 'keys',
+            pinFile: join(folder, 'pins/us-east-1'),
+            socketPath: 'us-east-1.sock',
+            provision: undefined,
+          },
+        },
+      ],
+    });
+  });
+
+  it('is documented by an example that loads', async () => {
+    const config = await loadFile(join(packageRoot, 'docs/hsm-bridge.example.yaml'));
+    expect(config.regions.length).toBeGreaterThan(1);
+  });
+
+  const cases: [what: string, text: string, names: RegExp][] = [
+    ['a missing home', region(), /home: this setting is needed/],
+    ['no Regions', 'home: /h', /regions: this setting is needed/],
+    ['an empty list of Regions', 'home: /h\nregions: {}', /regions: name one Region at least/],
+    ['a port that is no port', `${minimal}listen: { port: 70000 }`, /listen\.port: /],
+    ['a port in quotes', `${minimal}listen: { port: "80" }`, /listen\.port: expected .*, received string/],
+    ['an unknown setting', `${minimal}gateway: 2`, /gateway: there is no such setting/],
+    [
+      'an unknown setting of a Region',
+      `home: /h\n${region('    pin: 1234\n')}`,
+      /regions\.us-east-1\.pin: there is no/,
+    ],
+    [
+      'an account without quotes',
+      `${minimal}accounts: [000000000000]`,
+      /accounts\.0: an account is twelve digits in quotes/,
+    ],
+    ['an account twice', `${minimal}accounts: ["000000000000", "000000000000"]`, /accounts: an account is named twice/],
+    [
+      'a default Region that is not served',
+      `${minimal}defaultRegion: eu-west-1`,
+      /defaultRegion: this Region is not among/,
+    ],
+    ['a Region that is none', 'home: /h\nregions: { Mars: {} }', /regions\.Mars: a Region has the form/],
+    ['a label that is too long', minimal.replace('keys', 'k'.repeat(33)), /regions\.us-east-1\.label: .*32 bytes/],
+    ['a number in the environment', `home: /h\n${region('    environment: { A: 1 }\n')}`, /environment\.A: .*quotes/],
+    ['text that is no mapping', 'hello', /a mapping of settings is needed/],
+    ['nothing', '', /a mapping of settings is needed/],
+    ['broken YAML', 'home: [', /bridge\.yaml: .*line 1/],
+    ['a key twice', 'home: /h\nhome: /i', /bridge\.yaml: .*unique.*line 2/],
+  ];
+  it.each(cases)('refuses %s', async (_what, text, names) => {
+    const message = await refusal(() => load(text));
+    expect(message.startsWith(`${file}: `)).toBe(true);
+    expect(message).toMatch(names);
+  });
+
+  it('never repeats a value, which may be a secret in the wrong place', async () => {
+    expect(await refusal(() => load(`${minimal}logLevel: my-secret-pin`))).not.toContain('my-secret-pin');
+  });
+
+  it('that is not there is named', async () => {
+    expect(await refusal(() => loadFile('/nowhere/x.yaml'))).toBe('/nowhere/x.yaml: cannot be read (ENOENT)');
+  });
+});
