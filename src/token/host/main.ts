@@ -23,8 +23,7 @@ export function runTokenHost(): void {
   process.umask(0o077);
   let running: Running | undefined;
   // A terminal's Ctrl-C, and a supervisor's own stop, reach every process of the group: the supervisor decides, by message.
-  process.on('SIGINT', () => undefined);
-  process.on('SIGTERM', () => undefined);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
   process.on('disconnect', () => process.exit(hostExitCodes.stopped));
   process.on('message', (message: ToTokenHost) => {
     if (message.type === 'configure') void start(message.config).then((started) => (running = started), fail);
