@@ -128,7 +128,7 @@ async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gatewa
   return { config, services, store, audit, tokens, metrics: createMetrics(), log, incarnation };
 }
 
-function createServer({ config, services, store, metrics }: Gateway): Server {
+function createServer({ config, services, store, metrics, log }: Gateway): Server {
   const authenticator = createAuthenticator({
     credentials: store.credentials,
     clock: systemClock,
@@ -136,11 +136,19 @@ function createServer({ config, services, store, metrics }: Gateway): Server {
     services: new Set(['kms', 'sts', 'iam', 'cloudtrail']),
   });
   return createAwsJsonServer({
-    line: { services, authenticator, defaultRegion: config.defaultRegion },
+    line: {
+      services,
+      authenticator,
+      defaultRegion: config.defaultRegion,
+      fault: (error) => log.error(faultText(error)),
+    },
     started: () => metrics.requestStarted(),
     ended: (operation, code) => metrics.requestEnded(operation, code),
   });
 }
+
+/** A stack of ours; errors with input bytes in their message (JSON, base64) never come so far. */
+const faultText = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));
 
 /** Settles each Region once, when its token first answers. */
 function settler(gateway: Gateway): (region: string) => Promise<void> {

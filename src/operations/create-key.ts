@@ -5,7 +5,7 @@ import { defaultKeyPolicy, parseKeyPolicy } from '../policy/document.js';
 import { evaluateKeyPolicy } from '../policy/evaluate.js';
 import { generatePending, newMaterialId } from './backing-key.js';
 import { define, type Call } from './define.js';
-import { keyMetadata } from './key-metadata.js';
+import { keyMetadata, withCloudTrailDates } from './key-metadata.js';
 import * as member from './members.js';
 import { boolean, oneOf, optional, struct, text, withDefault, type Struct } from './shapes.js';
 import { requireValidTags } from './tags.js';
@@ -77,7 +77,9 @@ export const createKey = define({
       'MultiRegion',
       'XksKeyId',
     ],
-    response: (output: { KeyMetadata: object }) => ({ KeyMetadata: output.KeyMetadata }),
+    response: (output: { KeyMetadata: Readonly<Record<string, unknown>> }) => ({
+      KeyMetadata: withCloudTrailDates(output.KeyMetadata),
+    }),
   },
   run: async (input: CreateKeyInput, call) => {
     requireSupported(input);

@@ -4,7 +4,7 @@ import { arnOfKey, keyState, type Key } from '../model/key.js';
 /** AWS prints timestamps as seconds with a fraction. */
 export const epochSeconds = (ms: number): number => ms / 1000;
 
-export function keyMetadata(key: Key): object {
+export function keyMetadata(key: Key): Readonly<Record<string, unknown>> {
   const state = keyState(key);
   return {
     AWSAccountId: key.accountId,
@@ -24,4 +24,22 @@ export function keyMetadata(key: Key): object {
     MultiRegion: false,
     CurrentKeyMaterialId: key.backingKeys.at(-1)?.materialId,
   };
+}
+
+const cloudTrailFormat = new Intl.DateTimeFormat('en-US', {
+  dateStyle: 'medium',
+  timeStyle: 'medium',
+  timeZone: 'UTC',
+});
+
+/** A response as CloudTrail prints it: dates in words (`Aug 10, 2022, 10:38:27 PM`). */
+export function withCloudTrailDates(response: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const printed: Record<string, unknown> = { ...response };
+  for (const [name, value] of Object.entries(response)) {
+    // ICU puts a narrow space before AM and PM.
+    if (name.endsWith('Date') && typeof value === 'number') {
+      printed[name] = cloudTrailFormat.format(value * 1000).replaceAll('\u202f', ' ');
+    }
+  }
+  return printed;
 }

@@ -3,7 +3,7 @@ import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, type Key } from '../model/key.js';
 import { keyArn } from '../kernel/arn.js';
 import { define, keyAt, type Permission } from './define.js';
-import { epochSeconds, keyMetadata } from './key-metadata.js';
+import { epochSeconds, keyMetadata, withCloudTrailDates } from './key-metadata.js';
 import * as member from './members.js';
 import { paginate } from './pagination.js';
 import { integer, required, struct, withDefault } from './shapes.js';
@@ -88,7 +88,10 @@ export const scheduleKeyDeletion = define({
   state: 'manageable',
   input: struct({ KeyId: required(member.keyId), PendingWindowInDays: withDefault(integer(1, 365), 30) }),
   targets: (input) => [{ kind: 'key', permission: 'kms:ScheduleKeyDeletion', keyId: input.KeyId, aliases: false }],
-  audited: { request: ['KeyId', 'PendingWindowInDays'], response: (output: Scheduled) => ({ ...output }) },
+  audited: {
+    request: ['KeyId', 'PendingWindowInDays'],
+    response: (output: Scheduled) => withCloudTrailDates({ ...output }),
+  },
   run: async (input, call): Promise<Scheduled> => {
     const days = input.PendingWindowInDays;
     if (days < 7 || days > 30)

@@ -26,6 +26,8 @@ export interface Line {
   readonly services: Services;
   readonly authenticator: Authenticator;
   readonly defaultRegion: string;
+  /** Told of what is a fault of ours, for the operational log. The caller hears only that there was one. */
+  readonly fault: (error: unknown) => void;
 }
 
 export type Outcome =
@@ -61,7 +63,7 @@ export async function perform(line: Line, incoming: Incoming): Promise<Outcome> 
     await audit.append('event', trail.success(output));
     return { requestId, output };
   } catch (thrown) {
-    const error = asBridgeError(thrown);
+    const error = asBridgeError(line, thrown);
     return { requestId, error: await recordFailure(line, trail, sourceIp, error) };
   }
 }
@@ -74,7 +76,7 @@ async function recordFailure(line: Line, trail: Trail, sourceIp: string, error: 
     else await audit.appendUnauthenticated(sourceIp, error.code, trail.failure(error));
     return error;
   } catch (thrown) {
-    return asBridgeError(thrown);
+    return asBridgeError(line, thrown);
   }
 }
 
@@ -83,9 +85,8 @@ function dryRun(): BridgeError {
 }
 
 /** Anything that is not an answer is a fault of ours: the caller hears that, and no more. */
-function asBridgeError(thrown: unknown): BridgeError {
+function asBridgeError(line: Line, thrown: unknown): BridgeError {
   if (thrown instanceof BridgeError) return thrown;
-  return new BridgeError('KMSInternalException', 'The request was rejected because of an internal error.', {
-    cause: thrown,
-  });
+  line.fault(thrown);
+  return new BridgeError('KMSInternalException', 'The request was rejected because of an internal error.');
 }

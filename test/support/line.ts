@@ -19,6 +19,7 @@ export class TestClock {
 }
 
 export async function startLine() {
+  const faults: unknown[] = [];
   const store = memoryStore();
   const audit = new MemoryAudit();
   const clock = new TestClock();
@@ -44,7 +45,7 @@ export async function startLine() {
     services: new Set(['kms', 'sts']),
   });
   const server = createAwsJsonServer({
-    line: { services, authenticator, defaultRegion: 'us-east-1' },
+    line: { services, authenticator, defaultRegion: 'us-east-1', fault: (error) => faults.push(error) },
     started: () => undefined,
     ended: () => undefined,
   });
@@ -52,6 +53,7 @@ export async function startLine() {
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const clients: KMSClient[] = [];
   return {
+    faults,
     services,
     store,
     audit,

@@ -370,6 +370,13 @@ describe('audit', () => {
       ['event', 'Decrypt', undefined],
       ['event', 'Decrypt', 'InvalidCiphertextException'],
     ]);
+    expect(records[1]!.record['responseElements']).toMatchObject({
+      keyMetadata: {
+        keyId: KeyId,
+        keyState: 'Enabled',
+        creationDate: expect.stringMatching(/^[A-Z][a-z]{2} \d+, \d{4}, \d+:\d\d:\d\d [AP]M$/) as string,
+      },
+    });
     expect(records[0]!.record['requestID']).toBe(records[1]!.record['requestID']);
     expect(records[2]!.record).toMatchObject({
       eventSource: 'kms.amazonaws.com',
@@ -457,6 +464,21 @@ describe('hostile requests', () => {
     expect(await post(Buffer.alloc(1_100_000))).toMatchObject({
       status: 413,
       body: { __type: 'RequestEntityTooLargeException' },
+    });
+  });
+});
+
+describe('a fault of ours', () => {
+  it('is told to the operator, not to the caller, and is audited', async () => {
+    const { find } = line.store.keys;
+    line.store.keys.find = () => Promise.reject(new TypeError('secret detail'));
+    const answer = await failure(encrypt());
+    line.store.keys.find = find;
+    expect(answer).toBe('KMSInternalException: The request was rejected because of an internal error.');
+    expect(line.faults).toEqual([new TypeError('secret detail')]);
+    expect(line.audit.records.at(-1)!.record).toMatchObject({
+      eventName: 'Encrypt',
+      errorCode: 'KMSInternalException',
     });
   });
 });
