@@ -1,6 +1,6 @@
 // The line end to end in one process, driven by the unmodified AWS SDK over HTTP; expected texts are AWS's recorded answers.
 import * as kms from '@aws-sdk/client-kms';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { accounts, region, startLine, type TestLine } from '../../support/line.js';
 
 let line: TestLine;
@@ -470,10 +470,9 @@ describe('hostile requests', () => {
 
 describe('a fault of ours', () => {
   it('is told to the operator, not to the caller, and is audited', async () => {
-    const { find } = line.store.keys;
-    line.store.keys.find = () => Promise.reject(new TypeError('secret detail'));
+    const spy = vi.spyOn(line.store.keys, 'find').mockRejectedValue(new TypeError('secret detail'));
     const answer = await failure(encrypt());
-    line.store.keys.find = find;
+    spy.mockRestore();
     expect(answer).toBe('KMSInternalException: The request was rejected because of an internal error.');
     expect(line.faults).toEqual([new TypeError('secret detail')]);
     expect(line.audit.records.at(-1)!.record).toMatchObject({
