@@ -1,8 +1,8 @@
 // Encrypt, Decrypt, ReEncrypt. Plaintexts pass through here once and are kept nowhere; ReEncrypt's never leaves the token host.
 import { BridgeError } from '../kernel/errors.js';
-import { ciphertextAad, parseCiphertext, type CiphertextParts } from '../model/ciphertext-blob.js';
-import { arnOfKey, currentBackingKey } from '../model/key.js';
-import { materialOf, openable } from './material.js';
+import { parseCiphertext, type CiphertextParts } from '../model/ciphertext-blob.js';
+import { arnOfKey } from '../model/key.js';
+import { opening, sealing } from './material.js';
 import { define, keyAt, type Target } from './define.js';
 import * as member from './members.js';
 import { blob, optional, required, struct, type Struct } from './shapes.js';
@@ -42,13 +42,11 @@ export const encrypt = define({
   audited: { request: ['KeyId', 'EncryptionContext', 'EncryptionAlgorithm', 'DryRun'] },
   check: (input, call) => requireSymmetric(input.EncryptionAlgorithm, keyAt(call, 0).spec),
   run: async (input, call) => {
-    const key = await call.services.countMessage(keyAt(call, 0));
-    const { header, ckaId } = materialOf(currentBackingKey(key));
-    const sealed = await call.services
-      .token(key.region)
-      .encrypt(ckaId, ciphertextAad(header, input.EncryptionContext), input.Plaintext);
+    const { key, material } = await sealing(call, 0);
+    const aad = material.aad(input.EncryptionContext);
+    const sealed = await call.services.token(key.region).encrypt(material.ckaId, aad, input.Plaintext);
     return {
-      CiphertextBlob: Buffer.concat([header, sealed]),
+      CiphertextBlob: Buffer.concat([material.header, sealed]),
       KeyId: arnOfKey(key),
       EncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
     };
@@ -82,19 +80,19 @@ export const decrypt = define({
   check: (input, call) => {
     requireSymmetric(input.EncryptionAlgorithm, keyAt(call, 0).spec);
     refuseRecipient(input.Recipient);
-    if (!ignoresCiphertext(input)) openable(keyAt(call, 0), partsOf(input));
+    if (!ignoresCiphertext(input)) opening(keyAt(call, 0), partsOf(input));
   },
   run: async (input, call) => {
     const key = keyAt(call, 0);
     const parts = partsOf(input);
-    const backing = openable(key, parts);
-    const aad = ciphertextAad(parts.header, input.EncryptionContext);
-    const plaintext = await call.services.token(key.region).decrypt(materialOf(backing).ckaId, aad, parts.sealed);
+    const material = opening(key, parts);
+    const aad = material.aad(input.EncryptionContext);
+    const plaintext = await call.services.token(key.region).decrypt(material.ckaId, aad, parts.sealed);
     return {
       KeyId: arnOfKey(key),
       Plaintext: plaintext,
       EncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
-      KeyMaterialId: backing.materialId,
+      KeyMaterialId: material.backing.materialId,
     };
   },
 });
@@ -140,31 +138,27 @@ export const reEncrypt = define({
   check: (input, call) => {
     requireSymmetric(input.SourceEncryptionAlgorithm, keyAt(call, 0).spec);
     requireSymmetric(input.DestinationEncryptionAlgorithm, keyAt(call, 1).spec);
-    if (!ignoresCiphertext(input)) openable(keyAt(call, 0), partsOf(input));
+    if (!ignoresCiphertext(input)) opening(keyAt(call, 0), partsOf(input));
   },
   run: async (input, call) => {
     const source = keyAt(call, 0);
     const parts = partsOf(input);
-    const from = openable(source, parts);
-    const destination = await call.services.countMessage(keyAt(call, 1));
-    const to = currentBackingKey(destination);
-    const { header, ckaId } = materialOf(to);
-    const sealed = await call.services.token(call.region).reEncrypt(
-      {
-        ckaId: materialOf(from).ckaId,
-        aad: ciphertextAad(parts.header, input.SourceEncryptionContext),
-        sealed: parts.sealed,
-      },
-      { ckaId, aad: ciphertextAad(header, input.DestinationEncryptionContext) },
-    );
+    const from = opening(source, parts);
+    const { key: destination, material: to } = await sealing(call, 1);
+    const sealed = await call.services
+      .token(call.region)
+      .reEncrypt(
+        { ckaId: from.ckaId, aad: from.aad(input.SourceEncryptionContext), sealed: parts.sealed },
+        { ckaId: to.ckaId, aad: to.aad(input.DestinationEncryptionContext) },
+      );
     return {
-      CiphertextBlob: Buffer.concat([header, sealed]),
+      CiphertextBlob: Buffer.concat([to.header, sealed]),
       SourceKeyId: arnOfKey(source),
       KeyId: arnOfKey(destination),
       SourceEncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
       DestinationEncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
-      SourceKeyMaterialId: from.materialId,
-      DestinationKeyMaterialId: to.materialId,
+      SourceKeyMaterialId: from.backing.materialId,
+      DestinationKeyMaterialId: to.backing.materialId,
     };
   },
 });

@@ -1,10 +1,9 @@
 // GenerateDataKey, GenerateDataKeyWithoutPlaintext, GenerateRandom: bytes from the token's generator.
 import { BridgeError } from '../kernel/errors.js';
-import { ciphertextAad } from '../model/ciphertext-blob.js';
-import { arnOfKey, currentBackingKey } from '../model/key.js';
+import { arnOfKey } from '../model/key.js';
 import { refuseRecipient } from './cryptography.js';
-import { define, keyAt } from './define.js';
-import { materialOf } from './material.js';
+import { define } from './define.js';
+import { sealing } from './material.js';
 import * as member from './members.js';
 import { optional, required, struct, text } from './shapes.js';
 
@@ -47,16 +46,16 @@ export const generateDataKey = define({
     refuseRecipient(input.Recipient);
   },
   run: async (input, call) => {
-    const key = await call.services.countMessage(keyAt(call, 0));
-    const backing = currentBackingKey(key);
-    const { header, ckaId } = materialOf(backing);
-    const aad = ciphertextAad(header, input.EncryptionContext);
-    const { plaintext, sealed } = await call.services.token(key.region).generateDataKey(ckaId, aad, lengthOf(input));
+    const { key, material } = await sealing(call, 0);
+    const aad = material.aad(input.EncryptionContext);
+    const { plaintext, sealed } = await call.services
+      .token(key.region)
+      .generateDataKey(material.ckaId, aad, lengthOf(input));
     return {
-      CiphertextBlob: Buffer.concat([header, sealed]),
+      CiphertextBlob: Buffer.concat([material.header, sealed]),
       Plaintext: plaintext,
       KeyId: arnOfKey(key),
-      KeyMaterialId: backing.materialId,
+      KeyMaterialId: material.backing.materialId,
     };
   },
 });
@@ -77,12 +76,16 @@ export const generateDataKeyWithoutPlaintext = define({
   },
   check: (input) => void lengthOf(input),
   run: async (input, call) => {
-    const key = await call.services.countMessage(keyAt(call, 0));
-    const backing = currentBackingKey(key);
-    const { header, ckaId } = materialOf(backing);
-    const aad = ciphertextAad(header, input.EncryptionContext);
-    const sealed = await call.services.token(key.region).generateDataKeyWithoutPlaintext(ckaId, aad, lengthOf(input));
-    return { CiphertextBlob: Buffer.concat([header, sealed]), KeyId: arnOfKey(key), KeyMaterialId: backing.materialId };
+    const { key, material } = await sealing(call, 0);
+    const aad = material.aad(input.EncryptionContext);
+    const sealed = await call.services
+      .token(key.region)
+      .generateDataKeyWithoutPlaintext(material.ckaId, aad, lengthOf(input));
+    return {
+      CiphertextBlob: Buffer.concat([material.header, sealed]),
+      KeyId: arnOfKey(key),
+      KeyMaterialId: material.backing.materialId,
+    };
   },
 });
 

@@ -1,33 +1,56 @@
-// What each ciphertext of one backing key has in common, computed once: its header and its CKA_ID.
+// What the ciphertexts of one backing key have in common, computed once: header, CKA_ID, and the AAD of an empty encryption context.
 import { BridgeError } from '../kernel/errors.js';
-import { ciphertextHeader, type CiphertextParts } from '../model/ciphertext-blob.js';
-import { ckaIdOf, type BackingKey, type Key } from '../model/key.js';
+import { ciphertextAad, ciphertextHeader, type CiphertextParts } from '../model/ciphertext-blob.js';
+import type { EncryptionContext } from '../model/encryption-context.js';
+import { ckaIdOf, currentBackingKey, type BackingKey, type Key } from '../model/key.js';
+import { keyAt, type Call } from './define.js';
 
-interface Material {
-  readonly header: Buffer;
+export class Material {
+  readonly backing: BackingKey;
   readonly ckaId: Buffer;
+  readonly header: Buffer;
+  readonly #emptyAad: Buffer;
+
+  constructor(backing: BackingKey) {
+    this.backing = backing;
+    this.ckaId = ckaIdOf(backing.materialId);
+    this.header = ciphertextHeader(backing.strategy, this.ckaId);
+    this.#emptyAad = ciphertextAad(this.header, {});
+  }
+
+  aad(context: EncryptionContext): Buffer {
+    for (const name in context) if (Object.hasOwn(context, name)) return ciphertextAad(this.header, context);
+    return this.#emptyAad;
+  }
 }
 
 const materials = new WeakMap<BackingKey, Material>();
 
-export function materialOf(backing: BackingKey): Material {
+function materialOf(backing: BackingKey): Material {
   let material = materials.get(backing);
   if (material === undefined) {
-    const ckaId = ckaIdOf(backing.materialId);
-    material = { ckaId, header: ciphertextHeader(backing.strategy, ckaId) };
+    material = new Material(backing);
     materials.set(backing, material);
   }
   return material;
 }
 
+/** The call's n-th key with the material that encrypts under it; the message it is for has been counted. */
+export async function sealing(call: Call, n: number): Promise<{ key: Key; material: Material }> {
+  const key = await call.services.countMessage(keyAt(call, n));
+  return { key, material: materialOf(currentBackingKey(key)) };
+}
+
 /** The generation of `key` that made the ciphertext. IncorrectKeyException when none did. */
-export function openable(key: Key, parts: CiphertextParts): BackingKey {
-  const backing = key.backingKeys.find((candidate) => materialOf(candidate).ckaId.equals(parts.materialId));
-  if (backing === undefined) {
+export function opening(key: Key, parts: CiphertextParts): Material {
+  const material = key.backingKeys.map(materialOf).find(({ ckaId }) => ckaId.equals(parts.materialId));
+  if (material === undefined) {
     throw new BridgeError(
       'IncorrectKeyException',
       'The key ID in the request does not identify a CMK that can perform this operation.',
     );
   }
-  return backing;
+  // Only a strategy that this material never used can differ here.
+  if (!material.header.equals(parts.header)) throw new BridgeError('InvalidCiphertextException');
+  return material;
 }

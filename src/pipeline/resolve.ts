@@ -19,8 +19,6 @@ export interface Resolved {
   readonly alias: Alias | undefined;
 }
 
-const absent = { arn: undefined, ownerId: undefined, key: undefined, alias: undefined };
-
 export async function resolve(
   store: Store,
   caller: Caller,
@@ -38,18 +36,19 @@ async function resolveTarget(store: Store, caller: Caller, target: Target): Prom
   const { accountId } = caller.principal;
   switch (target.kind) {
     case 'account':
-      return { ...absent, target, ownerId: accountId };
+      return { target, arn: undefined, ownerId: accountId, key: undefined, alias: undefined };
     case 'key':
       return resolveKeyId(store, caller, target);
     case 'ciphertext': {
       const parts = parseCiphertext(target.ciphertext);
       if (parts === undefined) throw new BridgeError('InvalidCiphertextException');
       const key = present(await store.keys.findByMaterial(region, parts.materialId.toString('hex')));
-      return { ...absent, target, key, arn: key && arnOfKey(key), ownerId: key?.accountId };
+      return { target, arn: key && arnOfKey(key), ownerId: key?.accountId, key, alias: undefined };
     }
     case 'alias': {
       const alias = await store.aliases.find({ region, accountId }, target.aliasName);
-      return { ...absent, target, alias, arn: aliasArn(region, accountId, target.aliasName), ownerId: accountId };
+      const arn = aliasArn(region, accountId, target.aliasName);
+      return { target, arn, ownerId: accountId, key: undefined, alias };
     }
     case 'keyOfAlias':
       return resolveAlias(store, target, region, accountId, target.aliasName);
@@ -61,13 +60,8 @@ async function resolveKeyId(store: Store, caller: Caller, target: Target & { kin
   if (form.kind === 'alias') return resolveAlias(store, target, caller.region, form.accountId, form.aliasName);
   const ref = { region: caller.region, accountId: form.accountId, keyId: form.keyId };
   const key = present(await store.keys.find(ref));
-  return {
-    ...absent,
-    target,
-    key,
-    arn: key === undefined ? keyArn(ref.region, ref.accountId, ref.keyId) : arnOfKey(key),
-    ownerId: form.accountId,
-  };
+  const arn = key === undefined ? keyArn(ref.region, ref.accountId, ref.keyId) : arnOfKey(key);
+  return { target, arn, ownerId: form.accountId, key, alias: undefined };
 }
 
 async function resolveAlias(
@@ -80,7 +74,7 @@ async function resolveAlias(
   const alias = await store.aliases.find({ region, accountId }, aliasName);
   const key = alias && present(await store.keys.find({ region, accountId, keyId: alias.keyId }));
   const arn = key === undefined ? aliasArn(region, accountId, aliasName) : arnOfKey(key);
-  return { target, alias, key, arn, ownerId: accountId };
+  return { target, arn, ownerId: accountId, key, alias };
 }
 
 /** A key that is being created is nobody's yet: its creator has no answer, and may never get one. */
