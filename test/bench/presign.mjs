@@ -1,8 +1,11 @@
 // Encrypt requests signed beforehand, as a Lua table for wrk: the load generator then costs little and signs nothing.
 import aws4 from 'aws4';
 
-/** A wrk script that sends `count` different signed requests in turn. Signatures hold for five minutes. */
-export function wrkScript({ port, region, credentials, keyId, count }) {
+/**
+ * A wrk script that sends `count` different signed requests in turn, and waits between them `pauseMs` on average. Signatures hold for
+ * five minutes.
+ */
+export function wrkScript({ port, region, credentials, keyId, count, pauseMs }) {
   const requests = [];
   for (let i = 0; i < count; i++) {
     const plaintext = Buffer.alloc(32, i % 251);
@@ -14,5 +17,6 @@ export function wrkScript({ port, region, credentials, keyId, count }) {
     const lines = Object.entries(signed.headers).map(([name, value]) => `${name}: ${value}`);
     requests.push(JSON.stringify(`POST / HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${body}`));
   }
-  return `local requests = {\n${requests.join(',\n')}\n}\nlocal n = 0\nrequest = function()\n  n = n % #requests + 1\n  return requests[n]\nend\n`;
+  const pause = pauseMs === 0 ? '' : `delay = function()\n  return math.random(0, ${Math.round(2 * pauseMs)})\nend\n`;
+  return `local requests = {\n${requests.join(',\n')}\n}\nlocal n = 0\nrequest = function()\n  n = n % #requests + 1\n  return requests[n]\nend\n${pause}`;
 }

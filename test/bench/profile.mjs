@@ -14,6 +14,7 @@ const parts = [
   ['node: sockets and streams', /node:(net|internal\/stream|internal\/js_stream|stream|dgram)/],
   ['node: crypto', /node:(crypto|internal\/crypto)/],
   ['node: file system', /node:(fs|internal\/fs)/],
+  ['node: events, timers, promises, buffers', /^node:/],
 ];
 /** Native functions that JavaScript calls by name. */
 const nativeParts = [

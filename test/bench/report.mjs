@@ -27,11 +27,23 @@ export function report(results, profile) {
     '|---|---|---|',
     `| Encrypt ÷ bare, 64 connections | 0.30 | ${ratio(at64).toFixed(3)} |`,
     `| CPU per Encrypt | 75 µs | ${at64.ours.cpuUs.toFixed(0)} µs |`,
-    `| Memory after the load: gateway | 150 MB | ${gateway.rssMb} MB |`,
-    `| Memory after the load: token host | 100 MB | ${tokenHost.rssMb} MB |`,
-    `| Memory after the load: supervisor | 70 MB | ${supervisor.rssMb} MB |`,
+    `| p99 at half of the top rate (${number(results.half.perSecond)}/s) | 10 ms | ${results.half.p99.toFixed(2)} ms |`,
+    `| Memory after the load: gateway | 150 MB | ${gateway} MB |`,
+    `| Memory after the load: token host | 100 MB | ${tokenHost} MB |`,
+    `| Memory after the load: supervisor | 70 MB | ${supervisor} MB |`,
     `| Ready after a second start | 3 s | ${(results.readyMs / 1000).toFixed(2)} s |`,
   ];
+  if (results.soak.length > 0) {
+    lines.push(
+      '',
+      'Memory as requests add up, 64 connections:',
+      '',
+      '| Requests | Gateway MB | Token host MB | Supervisor MB |',
+    );
+    lines.push('|---|---|---|---|');
+    for (const [requests, mb] of results.soak)
+      lines.push(`| ${number(requests)} | ${mb.gateway} | ${mb['token-host']} | ${mb.supervisor} |`);
+  }
   if (profile !== undefined) {
     lines.push('', 'Where the time of one request goes (V8 profiler, self time, 64 connections):', '');
     lines.push('| Part | Gateway µs | Token host µs |', '|---|---|---|');

@@ -1,6 +1,7 @@
 // The bench: Encrypt of 32 bytes, signed, authorized, in the token, audit on disk, against a bare node:http server and a raw PKCS#11 loop,
 // in one run on the same cores. Figures are medians of the rounds; what counts are the ratios, since machines are noisy.
-//   npm run bench -- [--rounds 3] [--seconds 8] [--markdown FILE] [--profile]
+//   npm run bench -- [--rounds 3] [--seconds 8] [--markdown FILE] [--profile] [--soak REQUESTS]
+// --profile adds where the time of a request goes, --soak what memory does over so many requests.
 import { execFileSync, fork, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -18,8 +19,10 @@ const { values: options } = parseArgs({
     seconds: { type: 'string', default: '8' },
     markdown: { type: 'string' },
     profile: { type: 'boolean', default: false },
+    soak: { type: 'string', default: '0' },
   },
 });
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
 const rounds = Number(options.rounds);
 const seconds = Number(options.seconds);
 const connections = [1, 64, 256];
@@ -115,8 +118,8 @@ function rawLoop(env) {
   );
 }
 
-const perProcess = (processes) =>
-  Object.fromEntries(processes.map(({ pid, role }) => [role, { rssMb: residentMb(pid), cpuMs: cpuMs([{ pid }]) }]));
+/** Resident MB by role. */
+const memoryOf = (processes) => Object.fromEntries(processes.map(({ pid, role }) => [role, residentMb(pid)]));
 
 async function createKey(env) {
   const client = new KMSClient({
@@ -131,8 +134,10 @@ async function createKey(env) {
 
 const portOf = (env) => Number(new URL(env.AWS_ENDPOINT_URL_KMS).port);
 
-const loadFor = (env, keyId) =>
+/** `pauseMs`: between an answer and the next request of a connection, on average. */
+const loadFor = (env, keyId, pauseMs = 0) =>
   wrkScript({
+    pauseMs,
     port: portOf(env),
     region: env.AWS_REGION,
     credentials: { accessKeyId: env.AWS_ACCESS_KEY_ID, secretAccessKey: env.AWS_SECRET_ACCESS_KEY },
@@ -159,7 +164,11 @@ async function compare() {
       rows.get(count).ours.push(measure(portOf(daemon.env), script, count, ours));
     }
   }
-  const memory = perProcess(ours);
+  // At the top a connection's turn comes every 64 / top seconds; at half of it, every 128 / top, which the pauses alone make up.
+  const top = median(rows.get(64).ours.map(({ perSecond }) => perSecond));
+  const half = measure(portOf(daemon.env), loadFor(daemon.env, keyId, (2 * 64 * 1000) / top), 64, ours);
+  const memory = memoryOf(ours);
+  const soak = soakMemory(daemon, keyId, ours);
   echo.stop();
   await daemon.stop();
   const middle = (runs) =>
@@ -170,13 +179,26 @@ async function compare() {
     seconds,
     readyMs: daemon.readyMs,
     raw: median(raw),
+    half,
     memory,
+    soak,
     rows: connections.map((count) => ({
       connections: count,
       ours: middle(rows.get(count).ours),
       echo: middle(rows.get(count).echo),
     })),
   };
+}
+
+/** Resident memory of each process as the requests add up: [requests, { role: MB }]. */
+function soakMemory(daemon, keyId, processes) {
+  const wanted = Number(options.soak);
+  const readings = [];
+  for (let done = 0; done < wanted;) {
+    done += wrk(portOf(daemon.env), loadFor(daemon.env, keyId), 64, seconds).requests;
+    readings.push([done, memoryOf(processes)]);
+  }
+  return readings;
 }
 
 /** The same load with V8's profiler on: where the time of the gateway and of the token host goes. */

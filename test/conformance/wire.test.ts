@@ -1,0 +1,175 @@
+// What may come over a socket that is no decent request, a flood of it too: the daemon is not held up, and the audit stays small and true.
+import { randomBytes } from 'node:crypto';
+import { Agent, request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EncryptCommand } from '@aws-sdk/client-kms';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { TestDaemon, until } from '../support/daemon.js';
+import { auditLines, expectSoundAudit } from '../support/inside.js';
+import { bytesOf, converse, exchange, parseAnswer, type RawRequest } from '../support/raw-http.js';
+import { expectNoStack, WireUser } from '../support/wire-user.js';
+
+let daemon: TestDaemon;
+let user: WireUser;
+beforeAll(async () => {
+  daemon = await TestDaemon.started();
+  user = await WireUser.of(daemon);
+});
+afterAll(async () => {
+  expect(await daemon.stop()).toBe(0);
+  await expectSoundAudit(daemon.home);
+  expectNoStack(daemon.said());
+  await daemon.clean();
+});
+
+describe('the wire itself', () => {
+  it('takes a body in chunks, and a request byte by byte', async () => {
+    const chunked = await exchange(daemon.endpoint, user.sign({ chunked: true }));
+    expect(chunked.status, chunked.text).toBe(200);
+    const bytes = bytesOf(user.sign());
+    const slow = await converse(daemon.endpoint, (socket) => {
+      socket.setNoDelay(true);
+      void (async () => {
+        for (let at = 0; at < bytes.length; at += 7) {
+          socket.write(bytes.subarray(at, at + 7));
+          await sleep(1);
+        }
+      })();
+    });
+    expect(parseAnswer(slow).status).toBe(200);
+  });
+
+  it('answers pipelined requests in their order', async () => {
+    const keepAlive = (request: RawRequest): RawRequest => ({
+      ...request,
+      headers: request.headers.filter(([name]) => name !== 'Connection'),
+    });
+    const requests = [user.call('ListKeys', {}), user.call('Nonsense', {}), user.call('ListAliases', {})];
+    const last = requests.length - 1;
+    const answers = await converse(daemon.endpoint, (socket) => {
+      socket.write(Buffer.concat(requests.map((request, i) => bytesOf(i === last ? request : keepAlive(request)))));
+    });
+    const bodies = answers.toString().match(/"Keys":|UnknownOperationException|"Aliases":/g);
+    expect(bodies).toEqual(['"Keys":', 'UnknownOperationException', '"Aliases":']);
+  });
+
+  it('is not held up by clients that send little, and forgets those that go away', async () => {
+    const slow = Array.from({ length: 50 }, () => connect(Number(daemon.endpoint.port), '127.0.0.1'));
+    slow.forEach((socket) => socket.on('error', () => undefined));
+    for (const socket of slow) socket.write('POST / HTTP/1.1\r\nHost: x\r\nX-Slow: ');
+    await user.expectUnharmed();
+    for (const socket of slow) socket.write('x');
+    await user.expectUnharmed();
+    slow.forEach((socket) => socket.destroy());
+
+    const half = bytesOf(user.sign({ body: '{"Limit":10}'.padEnd(50_000, ' ') })).subarray(0, 20_000);
+    await Promise.all(
+      Array.from({ length: 50 }, (_, i) =>
+        converse(daemon.endpoint, (socket) => {
+          socket.write(half, () => (i % 2 === 0 ? socket.end() : socket.resetAndDestroy()));
+        }),
+      ),
+    );
+    await user.expectUnharmed();
+    await until(
+      async () => (await inFlight()) === 0,
+      () => 'requests whose clients went away still count as being served',
+    );
+  });
+
+  it('outlives a hundred connections of garbage', async () => {
+    const hello = Buffer.from('16030100c8010000c40303', 'hex');
+    const kinds = [
+      () => randomBytes(1 + Math.floor(Math.random() * 4096)),
+      () => Buffer.concat([hello, randomBytes(192)]),
+      () => Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
+      () => Buffer.from(`GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${'a'.repeat(40_000)}\r\n\r\n`),
+      () => Buffer.from('GET / HTTP/9.9\r\n\r\n'),
+      () => Buffer.from('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef'),
+      () =>
+        Buffer.from('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'),
+      () => Buffer.from('POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n'),
+      () => Buffer.from('CONNECT elsewhere:443 HTTP/1.1\r\nHost: x\r\n\r\n'),
+      () => Buffer.alloc(1000),
+    ];
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, (_, i) =>
+        converse(daemon.endpoint, (socket) => {
+          socket.end(kinds[i % kinds.length]!());
+        }),
+      ),
+    );
+    for (const answer of answers) {
+      expectNoStack(answer.toString('latin1'));
+      expect(answer.toString('latin1')).toMatch(/^(|HTTP\/1\.1 4\d\d [^]*)$/);
+    }
+    await user.expectUnharmed();
+  });
+
+  it('says the date in every answer', async () => {
+    for (const request of [user.sign(), user.call('Nonsense', {})]) {
+      const date = (await exchange(daemon.endpoint, request)).headers.get('date') ?? '';
+      expect(Math.abs(Date.parse(date) - Date.now())).toBeLessThan(60_000);
+    }
+  });
+});
+
+describe('the audit log', () => {
+  it('aggregates a flood of unsigned requests, and no request is missing from its counts', async () => {
+    const before = auditLines(daemon.home).length;
+    const flood = 5000;
+    const agent = new Agent({ keepAlive: true, maxSockets: 16 });
+    const codes = await Promise.all(Array.from({ length: flood }, () => unsigned(agent)));
+    agent.destroy();
+    expect(new Set(codes)).toEqual(new Set(['MissingAuthenticationTokenException']));
+    const records = () =>
+      auditLines(daemon.home)
+        .slice(before)
+        .map(({ record }) => record);
+    const counted = (): number =>
+      records().reduce((sum, { eventName, serviceEventDetails }) => {
+        return sum + (eventName === 'UnauthenticatedRequests' ? Number(serviceEventDetails?.['total']) : 1);
+      }, 0);
+    await until(
+      () => counted() >= flood,
+      () => `${counted()} of ${flood} requests are in the log: ${JSON.stringify(records().at(-1))}`,
+    );
+    expect(counted()).toBe(flood);
+    expect(records().length).toBeLessThan(flood / 10);
+    await user.expectUnharmed();
+  });
+
+  it('cuts what a caller may make long, and quotes what he may make odd', async () => {
+    const agent = `evil"\\\t${'x'.repeat(4000)}`;
+    const request = user.sign({ headers: { 'User-Agent': agent }, operation: 'Nonsense' });
+    const event = user.expectError(await exchange(daemon.endpoint, request), { code: 'UnknownOperationException' });
+    expect(event.userAgent).toBe(agent.slice(0, 1024));
+  });
+
+  it('holds no secret and no plaintext', async () => {
+    const secret = Buffer.from(`plaintext-${randomBytes(16).toString('hex')}`);
+    await daemon.client().send(new EncryptCommand({ KeyId: user.keyId, Plaintext: secret }));
+    const text = JSON.stringify(auditLines(daemon.home)) + daemon.said();
+    const secrets = [secret.toString(), secret.toString('base64'), daemon.credentials().secretAccessKey];
+    for (const each of secrets) expect(text.includes(each)).toBe(false);
+  });
+});
+
+async function inFlight(): Promise<number> {
+  const { text } = await daemon.admin('/metrics');
+  return Number(/^hsm_bridge_requests_in_flight (\d+)$/m.exec(text)?.[1]);
+}
+
+function unsigned(agent: Agent): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const { hostname, port } = daemon.endpoint;
+    const request = httpRequest({ agent, hostname, port, method: 'POST', path: '/' }, (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      response.on('end', () => resolve((JSON.parse(text) as { __type: string }).__type));
+    });
+    request.on('error', reject);
+    request.end('{}');
+  });
+}
