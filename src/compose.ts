@@ -121,7 +121,7 @@ async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gatewa
     audit,
     clock: systemClock,
     random: systemRandom,
-    lane: incarnation,
+    incarnation,
     token: (region: string) => tokens.of(region),
   };
   const services = { ...base, countMessage: createMessageCount(base) };
@@ -178,8 +178,8 @@ function settler(gateway: Gateway): (region: string) => Promise<void> {
 
 const abandoned =
   ({ config, incarnation }: Gateway) =>
-  (lane: number) =>
-    isAbandoned(lane, incarnation, config.gateways);
+  (other: number) =>
+    isAbandoned(other, incarnation, config.gateways);
 
 function deletionJob({ config, services, store, log, incarnation }: Gateway): Job {
   return runJob({

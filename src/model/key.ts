@@ -26,7 +26,7 @@ export interface KeyRef {
 
 export interface Key extends KeyRef {
   readonly status: 'creating' | 'enabled' | 'disabled' | 'pendingDeletion';
-  /** Set by the reconcile job when the token no longer holds an object of this key; the key then shows as Unavailable. */
+  /** Set by the reconcile after a start when the token no longer holds an object of this key; the key then shows as Unavailable. */
   readonly materialMissing: boolean;
   readonly spec: 'SYMMETRIC_DEFAULT';
   readonly usage: 'ENCRYPT_DECRYPT';
@@ -40,8 +40,8 @@ export interface Key extends KeyRef {
   readonly backingKeys: readonly BackingKey[];
   /** Material that is being generated: written before the object, cleared after it. Crash recovery starts from it. */
   readonly pendingMaterialId: string | undefined;
-  /** The gateway incarnation that is generating it (`laneIncarnation`): only that lane's next start settles it. */
-  readonly lane: number;
+  /** The start of a gateway that is generating it (`laneIncarnation`): only a later start of that lane settles it. */
+  readonly incarnation: number;
 }
 
 export interface Alias {

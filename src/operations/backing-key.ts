@@ -1,6 +1,6 @@
 // How a key gets material: the row says what will be generated, the token generates it, the row says that it is there. A crash between
-// any two of these leaves a row from which the reconcile job can finish or undo.
-import { ckaIdOf, type BackingKey, type Key, type KeyRef } from '../model/key.js';
+// any two of these leaves a row that names what must be undone.
+import { ckaIdOf, type BackingKey, type Key } from '../model/key.js';
 import type { Services } from './define.js';
 
 /** A fresh KeyMaterialId: 64 hex digits. */
@@ -27,12 +27,16 @@ export async function destroyMaterial(services: Services, key: Key): Promise<voi
   for (const id of ids) await services.token(key.region).destroyKey(ckaIdOf(id));
 }
 
-/** Gives an enabled key a further generation; ciphertexts of the older ones stay readable. */
-export async function rotate(services: Services, ref: KeyRef): Promise<Key> {
-  const announced = await services.store.keys.update(ref, (key) => ({
-    ...key,
-    pendingMaterialId: key.pendingMaterialId ?? newMaterialId(services),
-    lane: services.lane,
+/**
+ * Gives an enabled key a further generation; ciphertexts of the older ones stay readable. What an earlier attempt announced is destroyed
+ * first, and never made again: a generation that was not answered may have happened, and two objects of one CKA_ID would be two keys.
+ */
+export async function rotate(services: Services, key: Key): Promise<Key> {
+  if (key.pendingMaterialId !== undefined) await services.token(key.region).destroyKey(ckaIdOf(key.pendingMaterialId));
+  const announced = await services.store.keys.update(key, (row) => ({
+    ...row,
+    pendingMaterialId: newMaterialId(services),
+    incarnation: services.incarnation,
   }));
   return generatePending(services, announced);
 }

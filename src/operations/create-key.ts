@@ -106,7 +106,7 @@ export const createKey = define({
       tags: input.Tags,
       backingKeys: [],
       pendingMaterialId: newMaterialId(services),
-      lane: services.lane,
+      incarnation: services.incarnation,
     };
     await services.store.keys.insert(row);
     return { KeyMetadata: keyMetadata(await generatePending(services, row)) };

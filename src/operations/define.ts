@@ -36,8 +36,8 @@ export interface Services {
   readonly audit: AuditLog;
   readonly clock: Clock;
   readonly random: Random;
-  /** This gateway's lane: rows it is creating carry it. */
-  readonly lane: number;
+  /** This start of this gateway (`laneIncarnation`): rows whose material it is making carry it. */
+  readonly incarnation: number;
   readonly token: (region: string) => Token;
   /** Resolves when one more message may be encrypted under the key's current backing key; may rotate it first. */
   readonly countMessage: (key: Key) => Promise<Key>;

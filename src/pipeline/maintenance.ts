@@ -28,15 +28,15 @@ export interface Reconciled {
 }
 
 /**
- * Settles one Region after a start. `ownLane` says which lanes' unfinished work is ours: their last writer is dead. Nobody was told
+ * Settles one Region after a start. `isAbandoned` says whose unfinished work is ours to settle: that gateway is dead. Nobody was told
  * of a key whose creation did not finish, so it is undone.
  */
 export async function reconcile(
   services: Services,
   region: string,
-  ownLane: (lane: number) => boolean,
+  isAbandoned: (incarnation: number) => boolean,
 ): Promise<Reconciled> {
-  const unsettled = await services.store.keys.unsettled(region, ownLane);
+  const unsettled = await services.store.keys.unsettled(region, isAbandoned);
   for (const key of unsettled) await undo(services, key);
   const rows = await services.store.keys.all(region);
   const held = new Set((await services.token(region).inventory()).map((id) => id.toString('hex')));

@@ -45,11 +45,12 @@ export function createMessageCount(services: Counting): (key: Key) => Promise<Ke
   return countMessage;
 }
 
-/** Undefined: another process is rotating this key. */
+/** Undefined: another gateway is rotating this key, or this one failed to, which is audited; the next block tries again. */
 async function tryRotate(services: Services, key: Key): Promise<Key | undefined> {
   const fresh = await services.store.keys.find(key);
-  if (fresh === undefined || fresh.pendingMaterialId !== undefined) return undefined;
+  if (fresh === undefined) return undefined;
+  if (fresh.pendingMaterialId !== undefined && fresh.incarnation !== services.incarnation) return undefined;
   if (currentBackingKey(fresh).materialId !== currentBackingKey(key).materialId) return fresh;
   if (!(await services.store.leases.take(`rotate:${arnOfKey(key)}`, services.random.uuid(), 60_000))) return undefined;
-  return serviceEvent(services, 'RotateKey', key, () => rotate(services, key));
+  return serviceEvent(services, 'RotateKey', fresh, () => rotate(services, fresh)).catch(() => undefined);
 }

@@ -35,8 +35,8 @@ export interface KeyStore {
   remove(ref: KeyRef): Promise<void>;
   /** Keys of any account in this Region whose deletion is due. As below, a row with a broken seal is noted and left out. */
   due(region: string, nowMs: number): Promise<readonly Key[]>;
-  /** Keys of this Region with `pendingMaterialId` set or in status creating, whose lane is accepted by `lane`. */
-  unsettled(region: string, lane: (lane: number) => boolean): Promise<readonly Key[]>;
+  /** Keys of this Region with `pendingMaterialId` set or in status creating, whose incarnation is abandoned. */
+  unsettled(region: string, isAbandoned: (incarnation: number) => boolean): Promise<readonly Key[]>;
   /** Every key of this Region, for the reconcile job, without those whose seal is broken. */
   all(region: string): Promise<readonly Key[]>;
 }

@@ -26,7 +26,7 @@ export function keyColumns(key: Key, version: number): SealedColumns<'keys'> {
       key.backingKeys.map(({ materialId, strategy, createdAtMs }) => ({ materialId, strategy, createdAtMs })),
     ),
     pending_material_id: key.pendingMaterialId ?? null,
-    lane: key.lane,
+    incarnation: key.incarnation,
   };
 }
 
@@ -47,7 +47,7 @@ export function keyOf(row: SealedColumns<'keys'>): Key {
     tags: frozen(JSON.parse(row.tags) as Tag[]),
     backingKeys: frozen(JSON.parse(row.backing_keys) as BackingKey[]),
     pendingMaterialId: row.pending_material_id ?? undefined,
-    lane: row.lane,
+    incarnation: row.incarnation,
   });
 }
 

@@ -148,7 +148,7 @@ export class KeyRows implements KeyStore {
     return this.#rows.openSound(rows);
   }
 
-  async unsettled(region: string, lane: (lane: number) => boolean): Promise<readonly Key[]> {
+  async unsettled(region: string, isAbandoned: (incarnation: number) => boolean): Promise<readonly Key[]> {
     const rows = await this.#context.db
       .selectFrom('keys')
       .selectAll()
@@ -156,7 +156,7 @@ export class KeyRows implements KeyStore {
       .where((eb) => eb.or([eb('status', '=', 'creating'), eb('pending_material_id', 'is not', null)]))
       .orderBy('key_id')
       .execute();
-    return this.#rows.openSound(rows.filter((row) => lane(row.lane)));
+    return this.#rows.openSound(rows.filter((row) => isAbandoned(row.incarnation)));
   }
 
   async all(region: string): Promise<readonly Key[]> {

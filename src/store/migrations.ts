@@ -66,7 +66,7 @@ async function keysAndMaterials(db: Kysely<unknown>, types: ColumnTypes): Promis
     .addColumn('tags', 'text', (c) => c.notNull())
     .addColumn('backing_keys', 'text', (c) => c.notNull())
     .addColumn('pending_material_id', 'text')
-    .addColumn('lane', types.integer, (c) => c.notNull())
+    .addColumn('incarnation', types.integer, (c) => c.notNull())
     .addColumn('version', types.integer, (c) => c.notNull())
     .addColumn('seal', types.blob, (c) => c.notNull())
     .addPrimaryKeyConstraint('keys_pk', ['region', 'account_id', 'key_id'])

@@ -15,7 +15,7 @@ export interface KeyRow {
   readonly tags: string;
   readonly backing_keys: string;
   readonly pending_material_id: string | null;
-  readonly lane: number;
+  readonly incarnation: number;
   readonly version: number;
   readonly seal: Buffer;
 }
@@ -97,7 +97,7 @@ export const sealedColumns = {
     tags: 'text',
     backing_keys: 'text',
     pending_material_id: 'text',
-    lane: 'integer',
+    incarnation: 'integer',
   },
   aliases: {
     region: 'text',

@@ -132,15 +132,15 @@ export function keySuite(bench: () => Bench): void {
     const due = sampleKey({ status: 'pendingDeletion', deletionAtMs: 1_000 });
     const later = sampleKey({ status: 'pendingDeletion', deletionAtMs: 1_001 });
     const cancelled = sampleKey({ status: 'disabled', deletionAtMs: 1 });
-    const creating = sampleKey({ status: 'creating', lane: 65 });
-    const rotating = sampleKey({ pendingMaterialId: 'cd'.repeat(32), lane: 1, accountId: '999999999999' });
+    const creating = sampleKey({ status: 'creating', incarnation: 65 });
+    const rotating = sampleKey({ pendingMaterialId: 'cd'.repeat(32), incarnation: 1, accountId: '999999999999' });
     const all = [due, later, cancelled, creating, rotating];
-    for (const key of [...all, sampleKey({ region: 'us-east-1', status: 'creating', lane: 1 })]) {
+    for (const key of [...all, sampleKey({ region: 'us-east-1', status: 'creating', incarnation: 1 })]) {
       await store.keys.insert(key);
     }
     expect(await store.keys.due(region, 1_000)).toEqual([due]);
-    expect(await store.keys.unsettled(region, (lane) => lane === 1)).toEqual([rotating]);
-    expect(await store.keys.unsettled(region, (lane) => lane % 64 === 1)).toHaveLength(2);
+    expect(await store.keys.unsettled(region, (incarnation) => incarnation === 1)).toEqual([rotating]);
+    expect(await store.keys.unsettled(region, (incarnation) => incarnation % 64 === 1)).toHaveLength(2);
     const byId = (a: Key, b: Key) => (a.keyId < b.keyId ? -1 : 1);
     expect(await store.keys.all(region)).toEqual(all.sort(byId));
   });
@@ -165,9 +165,9 @@ export function keySuite(bench: () => Bench): void {
     // libsql 0.5.29 aborts the whole process when a boolean is bound.
     const wrong: Partial<Record<keyof Key, unknown>>[] = [
       { description: true },
-      { lane: 1.5 },
+      { incarnation: 1.5 },
       { policy: 5 },
-      { lane: 2n },
+      { incarnation: 2n },
     ];
     for (const over of wrong) {
       await expect(store.keys.insert({ ...key, ...over } as Key)).rejects.toBeInstanceOf(TypeError);

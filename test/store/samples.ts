@@ -30,7 +30,7 @@ export function sampleKey(over: Partial<Key> = {}): Key {
     tags: [{ TagKey: 'team', TagValue: "o'brien; --" }],
     backingKeys: [backingKey()],
     pendingMaterialId: undefined,
-    lane: 110_238_105_600_003,
+    incarnation: 110_238_105_600_003,
     ...over,
   };
 }

@@ -36,12 +36,12 @@ const keyChanges: Record<string, string> = {
   tags: setKey('tags', `'[]'`),
   'backing keys': setKey('backing_keys', `(select backing_keys from keys where key_id = '${theirs.keyId}')`),
   'pending material': setKey('pending_material_id', `''`),
-  lane: setKey('lane', '0'),
+  incarnation: setKey('incarnation', '0'),
   version: setKey('version', 'version + 1'),
   seal: setKey('seal', `x'00'`),
   'seal of another row': setKey('seal', `(select seal from keys where key_id = '${theirs.keyId}')`),
-  'copy of another row': `update keys set (status, description, policy, tags, backing_keys, deletion_at_ms, seal, version, lane) =
-    (select status, description, policy, tags, backing_keys, deletion_at_ms, seal, version, lane
+  'copy of another row': `update keys set (status, description, policy, tags, backing_keys, deletion_at_ms, seal, version, incarnation) =
+    (select status, description, policy, tags, backing_keys, deletion_at_ms, seal, version, incarnation
      from keys where key_id = '${theirs.keyId}') ${thatKey}`,
 };
 
@@ -68,7 +68,7 @@ export function sealSuite(bench: () => Bench): void {
     const { database } = bench();
     const order = {
       keys: `region account_id key_id version status material_missing spec usage description created_at_ms
-        deletion_at_ms policy tags backing_keys pending_material_id lane`,
+        deletion_at_ms policy tags backing_keys pending_material_id incarnation`,
       aliases: 'region account_id alias_name version key_id created_at_ms updated_at_ms',
       credentials: 'access_key_id version account_id root created_at_ms wrapped_secret',
     };

@@ -36,7 +36,7 @@ export async function startLine() {
       secretAccessKey: `secret-of-${accountId}`,
     });
   }
-  const base = { store, audit, clock, random: systemRandom, lane: 0, token };
+  const base = { store, audit, clock, random: systemRandom, incarnation: 0, token };
   const services: Services = { ...base, countMessage: createMessageCount(base) };
   const authenticator = createAuthenticator({
     credentials: store.credentials,

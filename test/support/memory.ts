@@ -129,9 +129,9 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
         [...keys.values()].filter(
           (key) => key.region === region && key.status === 'pendingDeletion' && (key.deletionAtMs ?? 0) <= nowMs,
         ),
-      unsettled: async (region, lane) =>
+      unsettled: async (region, isAbandoned) =>
         [...keys.values()].filter(
-          (key) => key.region === region && key.pendingMaterialId !== undefined && lane(key.lane),
+          (key) => key.region === region && key.pendingMaterialId !== undefined && isAbandoned(key.incarnation),
         ),
       all: async (region) => [...keys.values()].filter((key) => key.region === region),
     },

@@ -1,6 +1,7 @@
 // The line end to end in one process, driven by the unmodified AWS SDK over HTTP; expected texts are AWS's recorded answers.
 import * as kms from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { BridgeError } from '../../../src/kernel/errors.js';
 import { accounts, region, startLine, type TestLine } from '../../support/line.js';
 
 let line: TestLine;
@@ -490,6 +491,28 @@ describe('the message count', () => {
     const fresh = await startCounting(key.KeyId!);
     expect(fresh).not.toBe(key.CurrentKeyMaterialId);
     expect((await decrypt({ CiphertextBlob: old.CiphertextBlob })).KeyMaterialId).toBe(key.CurrentKeyMaterialId);
+  });
+
+  it('goes on with the old backing key when a rotation fails, tries again with the next block, and leaves no object over', async () => {
+    const key = await newKey();
+    const token = line.token(region);
+    const { generateKey } = token;
+    const objects = token.objects.size;
+    line.store.usageTotals.set(key.CurrentKeyMaterialId!, 2 ** 32 - 8 * 2 ** 20);
+    token.generateKey = async (ckaId) => {
+      // The object was made, and the answer was lost.
+      await generateKey(ckaId);
+      throw new BridgeError('DependencyTimeoutException');
+    };
+    expect(await startCounting(key.KeyId!)).toBe(key.CurrentKeyMaterialId);
+    expect(line.audit.records.at(-1)).toMatchObject({
+      kind: 'event',
+      record: { eventName: 'RotateKey', errorCode: 'DependencyTimeoutException' },
+    });
+    expect(await startCounting(key.KeyId!)).toBe(key.CurrentKeyMaterialId);
+    token.generateKey = generateKey;
+    expect(await startCounting(key.KeyId!)).not.toBe(key.CurrentKeyMaterialId);
+    expect(token.objects.size).toBe(objects + 1);
   });
 
   async function startCounting(KeyId: string): Promise<string> {

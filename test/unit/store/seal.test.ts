@@ -32,7 +32,7 @@ const keyRow: SealedColumns<'keys'> = {
   tags: '[]',
   backing_keys: '[]',
   pending_material_id: null,
-  lane: 0,
+  incarnation: 0,
 };
 
 describe('encodeRow', () => {
@@ -54,8 +54,8 @@ describe('encodeRow', () => {
       { spec: 'su', usage: '' },
       { spec: '', usage: 'su' },
       { tags: '{}', policy: '[]' },
-      { lane: -1 },
-      { lane: 2 ** 53 - 1 },
+      { incarnation: -1 },
+      { incarnation: 2 ** 53 - 1 },
     ];
     const encoded = variants.map((over) => encodeRow('keys', { ...keyRow, ...over }).toString('hex'));
     expect(new Set(encoded).size).toBe(variants.length);
@@ -70,12 +70,12 @@ describe('encodeRow', () => {
     ['policy', 5],
     ['policy', undefined],
     ['policy', Buffer.from('{}')],
-    ['lane', '0'],
-    ['lane', true],
-    ['lane', 0n],
-    ['lane', 0.5],
-    ['lane', 2 ** 53],
-    ['lane', Number.NaN],
+    ['incarnation', '0'],
+    ['incarnation', true],
+    ['incarnation', 0n],
+    ['incarnation', 0.5],
+    ['incarnation', 2 ** 53],
+    ['incarnation', Number.NaN],
   ])('refuses %s of another type', (column, value) => {
     const row = { ...keyRow, [column]: value } as unknown as SealedColumns<'keys'>;
     expect(() => encodeRow('keys', row)).toThrow(TypeError);
