@@ -1,7 +1,7 @@
 // The intents whose event has not been appended yet: what a start must tell about, and what keeps a close from being called settled.
 
-/** More calls than can change state at once; beyond it the oldest is forgotten and nothing counts as settled any more. */
-const mostIntents = 256;
+/** As many calls as a gateway serves at once; beyond it the oldest is forgotten and nothing counts as settled any more. */
+const mostIntents = 4096;
 
 export class Intents {
   /** By what the event of the same call contains. */

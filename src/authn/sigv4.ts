@@ -109,16 +109,18 @@ function canonicalRequest(request: SignedRequest, claim: SignatureClaim, bodyHas
   return `${request.method}\n/\n\n${lines}\n${claim.signedHeaders.text}\n${bodyHash}`;
 }
 
-/** Clients send the same few names and lists over and over: each is lower-cased, or split and checked, once. */
+/** Clients send the same few names and lists over and over: each is lower-cased, or split and checked, once. A stranger's long ones are not kept. */
 const maxRemembered = 1000;
+const maxRememberedLength = 512;
 const lowerCased = new Map<string, string>();
 const headerLists = new Map<string, SignedHeaders>();
 
 function remember<T>(memory: Map<string, T>, text: string, make: (text: string) => T): T {
   const known = memory.get(text);
   if (known !== undefined) return known;
-  if (memory.size >= maxRemembered) memory.clear();
   const made = make(text);
+  if (text.length > maxRememberedLength) return made;
+  if (memory.size >= maxRemembered) memory.clear();
   memory.set(text, made);
   return made;
 }
