@@ -7,7 +7,7 @@ import type { Server } from 'node:http';
 import { AuditDamagedError } from './audit/recover.js';
 import { openAuditLane, type AuditLane } from './audit/lane.js';
 import { createAuthenticator } from './authn/authenticate.js';
-import { ensureRootCredentials } from './authn/root-credentials.js';
+import { ensureRootCredentials, type AuditCreation } from './authn/root-credentials.js';
 import type { Fatal, FromGateway, GatewayConfig, ToGateway } from './config/processes.js';
 import { adminHost, createAdminServer, type Readiness } from './facades/admin/server.js';
 import { createAwsJsonServer } from './facades/aws-json/server.js';
@@ -16,8 +16,9 @@ import { systemRandom } from './kernel/random.js';
 import { isAbandoned, laneIncarnation } from './model/lane.js';
 import type { Services } from './operations/define.js';
 import { closeInterrupted } from './pipeline/interrupted.js';
-import { deleteDueKeys, reconcile } from './pipeline/maintenance.js';
+import { deleteDueKeys, reconcile, undoStaleCreations, type OnFailure } from './pipeline/maintenance.js';
 import { createMessageCount } from './pipeline/message-count.js';
+import { audited, noticed } from './pipeline/service-event.js';
 import type { Store } from './ports/store.js';
 import { ignoreTerminalSignals } from './process/child.js';
 import { runJob, type Job } from './process/jobs.js';
@@ -27,7 +28,8 @@ import { StoreOpenError } from './store/backend.js';
 import { openStore } from './store/open.js';
 import { createRegionTokens, type RegionTokens } from './token/regions.js';
 
-const deletionEveryMs = 60_000;
+const upkeepEveryMs = 60_000;
+const auditRetryMs = 1000;
 const drainPollMs = 50;
 
 interface Gateway {
@@ -77,8 +79,11 @@ export function runGateway(): void {
 
 async function start(config: GatewayConfig, tokens: RegionTokens): Promise<() => Promise<void>> {
   const gateway = await open(config, tokens);
-  const { services, store, audit, log } = gateway;
-  await closeInterrupted(services, audit.unfinishedIntents());
+  const { services, store, log } = gateway;
+  await settleAudit(gateway);
+  const wrong = await store.wrongToken(config.defaultRegion);
+  if (wrong !== undefined)
+    throw fatal('token-unsafe', `${wrong}: connect that token, or restore the home that belongs to this one`);
   const settle = settler(gateway);
   tokens.onReady(
     (region) =>
@@ -89,12 +94,14 @@ async function start(config: GatewayConfig, tokens: RegionTokens): Promise<() =>
   const elsewhere = config.regions.map(({ region }) => store.keys.unsettled(region, abandoned(gateway)));
   void Promise.allSettled(elsewhere);
   const rootCredentials =
-    config.lane === 0 ? await ensureRootCredentials(store.credentials, services.random, config.accounts) : undefined;
+    config.lane === 0
+      ? await ensureRootCredentials(store.credentials, services.random, config.accounts, auditAccessKey(gateway))
+      : undefined;
   const server = createServer(gateway);
   const port = await listen(server, config.host, config.port, 'HSM_BRIDGE_PORT');
   const admin = config.adminPort === undefined ? undefined : createAdmin(gateway);
   const adminPort = admin && (await listen(admin, adminHost, config.adminPort ?? 0, 'HSM_BRIDGE_ADMIN_PORT'));
-  const job = deletionJob(gateway);
+  const job = upkeepJob(gateway);
   send({ type: 'ready', port, adminPort, ...(rootCredentials === undefined ? {} : { rootCredentials }) });
   return () => stop(gateway, server, admin, job);
 }
@@ -108,6 +115,7 @@ async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gatewa
     tokens,
     defaultRegion: config.defaultRegion,
     clock: systemClock,
+    onBroken: (table, id) => refused(table, id),
   });
   const audit = await openAuditLane({
     directory: join(config.home, 'audit'),
@@ -125,6 +133,13 @@ async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gatewa
     token: (region: string) => tokens.of(region),
   };
   const services = { ...base, countMessage: createMessageCount(base) };
+  const refused = (table: string, id: string): void => {
+    log.error(`the row ${id} of ${table} was not written by this daemon, or is an older copy: it is refused`);
+    const occurrence = { eventName: 'RowRefused', region: config.defaultRegion, details: { table, id } };
+    noticed(services, occurrence).catch((error: unknown) =>
+      log.error(`RowRefused is not in the audit log: ${String(error)}`),
+    );
+  };
   return { config, services, store, audit, tokens, metrics: createMetrics(), log, incarnation };
 }
 
@@ -154,17 +169,18 @@ const faultText = (error: unknown): string => (error instanceof Error ? (error.s
 function settler(gateway: Gateway): (region: string) => Promise<void> {
   const settled = new Map<string, Promise<void>>();
   const settle = async (region: string): Promise<void> => {
-    const { undone, missing, unknown } = await reconcile(gateway.services, region, abandoned(gateway));
-    if (undone > 0)
-      gateway.log.warn(`${region}: undid ${undone} key creations or rotations that a crash had interrupted`);
+    const { services, log } = gateway;
+    const wrong = await gateway.store.wrongToken(region);
+    if (wrong !== undefined) log.error(`${wrong}: nothing stored for ${region} can be used`);
+    if (wrong !== undefined) return;
+    const { undone, missing, unknown } = await reconcile(services, region, abandoned(gateway), onFailure(log, region));
+    if (undone > 0) log.warn(`${region}: undid ${undone} key creations or rotations that a crash had interrupted`);
     if (missing.length > 0)
-      gateway.log.error(
+      log.error(
         `${region}: the token does not hold the material of ${missing.length} keys: ${missing.slice(0, 10).join(', ')}`,
       );
     if (unknown.length > 0)
-      gateway.log.warn(
-        `${region}: the token holds ${unknown.length} keys that the store does not know; they are left alone`,
-      );
+      log.warn(`${region}: the token holds ${unknown.length} keys that the store does not know; they are left alone`);
   };
   return (region) => {
     const before = settled.get(region);
@@ -181,19 +197,55 @@ const abandoned =
   (other: number) =>
     isAbandoned(other, incarnation, config.gateways);
 
-function deletionJob({ config, services, store, log, incarnation }: Gateway): Job {
+const onFailure =
+  (log: Log, region: string): OnFailure =>
+  (key, error) =>
+    log.error(`${region}: key ${key.keyId}: ${String(error)}; it is tried again later`);
+
+function upkeepJob({ config, services, store, log, incarnation }: Gateway): Job {
   return runJob({
-    name: 'deletion',
-    everyMs: deletionEveryMs,
+    name: 'upkeep',
+    everyMs: upkeepEveryMs,
     leases: store.leases,
     holder: String(incarnation),
     clock: systemClock,
     log,
     run: async () => {
-      for (const { region } of config.regions) await deleteDueKeys(services, region);
+      for (const { region } of config.regions) {
+        try {
+          await deleteDueKeys(services, region, onFailure(log, region));
+          await undoStaleCreations(services, region, onFailure(log, region));
+        } catch (error) {
+          log.error(`upkeep of ${region}: ${String(error)}`);
+        }
+      }
     },
   });
 }
+
+/** Gives what a crash interrupted its end in the log. A disk that is full at the start is waited for. */
+async function settleAudit({ services, audit, log }: Gateway): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await closeInterrupted(services, audit.unfinishedIntents());
+      return;
+    } catch (error) {
+      if (audit.state().writable) throw error;
+      if (attempt === 0)
+        log.error(`the audit log cannot be written (${audit.state().reason ?? ''}): waiting until it can`);
+      await new Promise((resolve) => setTimeout(resolve, auditRetryMs));
+    }
+  }
+}
+
+const auditAccessKey =
+  ({ services, config }: Gateway): AuditCreation =>
+  (accountId, accessKeyId, create) =>
+    audited(
+      services,
+      { eventName: 'CreateAccessKey', region: config.defaultRegion, accountId, details: { accessKeyId, root: true } },
+      create,
+    );
 
 function createAdmin({ audit, store, tokens, metrics, config }: Gateway): Server {
   const ready = (): Readiness => {

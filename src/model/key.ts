@@ -25,7 +25,8 @@ export interface KeyRef {
 }
 
 export interface Key extends KeyRef {
-  readonly status: 'creating' | 'enabled' | 'disabled' | 'pendingDeletion';
+  /** `deleting`: its day has come and its material is being destroyed, which nobody can cancel any more. */
+  readonly status: 'creating' | 'enabled' | 'disabled' | 'pendingDeletion' | 'deleting';
   /** Set by the reconcile after a start when the token no longer holds an object of this key; the key then shows as Unavailable. */
   readonly materialMissing: boolean;
   readonly spec: 'SYMMETRIC_DEFAULT';
@@ -68,7 +69,7 @@ export function arnOfKey(key: KeyRef): string {
 
 export function keyState(key: Key): KeyState {
   if (key.status === 'creating') return 'Creating';
-  if (key.status === 'pendingDeletion') return 'PendingDeletion';
+  if (key.status === 'pendingDeletion' || key.status === 'deleting') return 'PendingDeletion';
   if (key.materialMissing) return 'Unavailable';
   return key.status === 'enabled' ? 'Enabled' : 'Disabled';
 }

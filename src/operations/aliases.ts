@@ -1,9 +1,9 @@
 // Aliases: CreateAlias, UpdateAlias, DeleteAlias, ListAliases.
-import { aliasArn } from '../kernel/arn.js';
+import { aliasArn, keyArn } from '../kernel/arn.js';
 import { BridgeError } from '../kernel/errors.js';
 import type { Alias } from '../model/key.js';
 import { define, keyAt, type Call } from './define.js';
-import { parseKeyId } from './key-id.js';
+import { namesAlias, parseKeyId } from './key-id.js';
 import { epochSeconds } from './key-metadata.js';
 import * as member from './members.js';
 import { paginate } from './pagination.js';
@@ -11,6 +11,13 @@ import { optional, required, struct } from './shapes.js';
 
 /** AWS's quota: aliases of one key. */
 const maxAliases = 50;
+
+/** What AWS asks of the two arguments beyond their shapes, and before it looks up what they name. */
+function requirePair(input: { readonly AliasName: string; readonly TargetKeyId: string }): void {
+  requireAliasName(input.AliasName);
+  if (namesAlias(input.TargetKeyId))
+    throw new BridgeError('ValidationException', 'Aliases must refer to keys. Not aliases');
+}
 
 function requireAliasName(aliasName: string): void {
   if (!aliasName.startsWith('alias/')) {
@@ -23,18 +30,18 @@ function requireAliasName(aliasName: string): void {
     throw new BridgeError('InvalidAliasNameException', 'Alias must not use the reserved prefix alias/aws/');
   if (aliasName === 'alias/')
     throw new BridgeError('ValidationException', 'Alias must have a name after the prefix "alias/".');
+  // The model's pattern lets it through; the service does not.
+  if (aliasName.includes(':'))
+    throw new BridgeError('ValidationException', `${aliasName} contains invalid characters for an alias`);
 }
 
 async function requireRoom(call: Call, keyIndex: number): Promise<void> {
-  if ((await call.services.store.aliases.countOf(keyAt(call, keyIndex))) >= maxAliases) {
-    throw new BridgeError('LimitExceededException', `The key has reached its quota of ${maxAliases} aliases.`);
-  }
-}
-
-/** Aliases and their keys share account and Region. */
-function requireOwnAccount(call: Call, keyIndex: number): void {
-  if (keyAt(call, keyIndex).accountId !== call.accountId)
-    throw new BridgeError('NotFoundException', 'The key is in another account.');
+  const count = await call.services.store.aliases.countOf(keyAt(call, keyIndex));
+  if (count < maxAliases) return;
+  throw new BridgeError(
+    'LimitExceededException',
+    `Aliases per key quota for this account in this region is ${maxAliases}, current usage is ${count}.`,
+  );
 }
 
 const pair = { AliasName: required(member.aliasName), TargetKeyId: required(member.keyId) };
@@ -46,15 +53,17 @@ export const createAlias = define({
   crossAccount: false,
   state: 'manageable',
   input: struct(pair),
-  targets: (input) => [
-    { kind: 'alias', permission: 'kms:CreateAlias', aliasName: input.AliasName },
-    { kind: 'key', permission: 'kms:CreateAlias', keyId: input.TargetKeyId, aliases: false },
-  ],
+  targets: (input) => {
+    requirePair(input);
+    return [
+      { kind: 'alias', permission: 'kms:CreateAlias', aliasName: input.AliasName },
+      { kind: 'key', permission: 'kms:CreateAlias', keyId: input.TargetKeyId, aliases: false },
+    ];
+  },
   audited: { request: ['AliasName', 'TargetKeyId'] },
   run: async (input, call): Promise<undefined> => {
-    requireAliasName(input.AliasName);
-    requireOwnAccount(call, 0);
-    await requireRoom(call, 0);
+    // A name that is taken is for `insert` to refuse, which comes before the quota.
+    if (call.alias === undefined) await requireRoom(call, 0);
     await call.services.store.aliases.insert({
       region: call.region,
       accountId: call.accountId,
@@ -73,19 +82,20 @@ export const updateAlias = define({
   crossAccount: false,
   state: 'manageable',
   input: struct(pair),
-  targets: (input) => [
-    { kind: 'alias', permission: 'kms:UpdateAlias', aliasName: input.AliasName },
-    { kind: 'key', permission: 'kms:UpdateAlias', keyId: input.TargetKeyId, aliases: false },
-    { kind: 'keyOfAlias', permission: 'kms:UpdateAlias', aliasName: input.AliasName },
-  ],
+  targets: (input) => {
+    requirePair(input);
+    return [
+      { kind: 'alias', permission: 'kms:UpdateAlias', aliasName: input.AliasName },
+      { kind: 'key', permission: 'kms:UpdateAlias', keyId: input.TargetKeyId, aliases: false },
+      { kind: 'keyOfAlias', permission: 'kms:UpdateAlias', aliasName: input.AliasName },
+    ];
+  },
   audited: { request: ['AliasName', 'TargetKeyId'] },
   run: async (input, call): Promise<undefined> => {
-    requireAliasName(input.AliasName);
-    requireOwnAccount(call, 0);
     const alias = existing(call, input.AliasName);
     const { keyId } = keyAt(call, 0);
     if (keyId !== alias.keyId) await requireRoom(call, 0);
-    await call.services.store.aliases.update({ ...alias, keyId, updatedAtMs: call.nowMs });
+    await call.services.store.aliases.update({ ...alias, keyId, updatedAtMs: call.nowMs }, alias.keyId);
   },
 });
 
@@ -96,14 +106,17 @@ export const deleteAlias = define({
   crossAccount: false,
   state: 'any',
   input: struct({ AliasName: required(member.aliasName) }),
-  targets: (input) => [
-    { kind: 'alias', permission: 'kms:DeleteAlias', aliasName: input.AliasName },
-    { kind: 'keyOfAlias', permission: 'kms:DeleteAlias', aliasName: input.AliasName },
-  ],
+  targets: (input) => {
+    requireAliasName(input.AliasName);
+    return [
+      { kind: 'alias', permission: 'kms:DeleteAlias', aliasName: input.AliasName },
+      { kind: 'keyOfAlias', permission: 'kms:DeleteAlias', aliasName: input.AliasName },
+    ];
+  },
   audited: { request: ['AliasName'] },
   run: async (input, call): Promise<undefined> => {
-    requireAliasName(input.AliasName);
-    await call.services.store.aliases.remove(call, input.AliasName);
+    const { keyId } = existing(call, input.AliasName);
+    await call.services.store.aliases.remove(call, input.AliasName, keyId);
   },
 });
 
@@ -119,6 +132,7 @@ export const listAliases = define({
   run: async (input, call) => {
     const keyId = input.KeyId === undefined ? undefined : await ownKeyId(input.KeyId, call);
     const { items, ...page } = await paginate(
+      'ListAliases',
       input,
       50,
       (alias: Alias) => alias.aliasName,
@@ -140,10 +154,11 @@ function aliasEntry(alias: Alias): object {
 
 /** ListAliases filters by a key of the caller's own account; no key permission is needed for that. */
 async function ownKeyId(text: string, call: Call): Promise<string> {
-  const form = parseKeyId(text, call.region, call.accountId, false);
-  const ref = { region: call.region, accountId: call.accountId, keyId: form.kind === 'key' ? form.keyId : '' };
-  const key = form.accountId === call.accountId ? await call.services.store.keys.find(ref) : undefined;
-  if (key === undefined) throw new BridgeError('NotFoundException', `Invalid keyId '${text}'`);
+  const { accountId, keyId } = parseKeyId(text, call.region, call.accountId, false);
+  const ref = { region: call.region, accountId, keyId };
+  const key = accountId === call.accountId ? await call.services.store.keys.find(ref) : undefined;
+  if (key === undefined)
+    throw new BridgeError('NotFoundException', `Key '${keyArn(call.region, accountId, keyId)}' does not exist`);
   return key.keyId;
 }
 

@@ -10,7 +10,8 @@ import * as member from './members.js';
 import { boolean, oneOf, optional, struct, text, withDefault, type Struct } from './shapes.js';
 import { requireValidTags } from './tags.js';
 
-const keySpecs = [
+/** The deprecated enum, which no longer grows. */
+const customerMasterKeySpecs = [
   'RSA_2048',
   'RSA_3072',
   'RSA_4096',
@@ -24,25 +25,37 @@ const keySpecs = [
   'HMAC_384',
   'HMAC_512',
   'SM2',
+] as const;
+const keySpecs = [
+  ...customerMasterKeySpecs,
   'ML_DSA_44',
   'ML_DSA_65',
   'ML_DSA_87',
   'ECC_NIST_EDWARDS25519',
+  'ML_KEM_512',
+  'ML_KEM_768',
+  'ML_KEM_1024',
 ] as const;
-const keyUsages = ['SIGN_VERIFY', 'ENCRYPT_DECRYPT', 'GENERATE_VERIFY_MAC', 'KEY_AGREEMENT'] as const;
+const keyUsages = [
+  'SIGN_VERIFY',
+  'ENCRYPT_DECRYPT',
+  'GENERATE_VERIFY_MAC',
+  'KEY_AGREEMENT',
+  'ENCAPSULATE_DECAPSULATE',
+] as const;
 
 const members = {
   Policy: optional(member.policy),
   Description: withDefault(member.description, ''),
   KeyUsage: optional(oneOf(keyUsages)),
-  CustomerMasterKeySpec: optional(oneOf(keySpecs)),
+  CustomerMasterKeySpec: optional(oneOf(customerMasterKeySpecs)),
   KeySpec: optional(oneOf(keySpecs)),
   Origin: withDefault(oneOf(['AWS_KMS', 'EXTERNAL', 'AWS_CLOUDHSM', 'EXTERNAL_KEY_STORE']), 'AWS_KMS'),
   CustomKeyStoreId: optional(text({ min: 1, max: 64 })),
   BypassPolicyLockoutSafetyCheck: withDefault(boolean, false),
   Tags: withDefault(member.tags, []),
   MultiRegion: withDefault(boolean, false),
-  XksKeyId: optional(text({ min: 1, max: 128, pattern: '[a-zA-Z0-9-_.]+' })),
+  XksKeyId: optional(text({ min: 1, max: 128, pattern: '^[a-zA-Z0-9-_.]+$' })),
 };
 type CreateKeyInput = Struct<typeof members>;
 
@@ -81,20 +94,20 @@ export const createKey = define({
       KeyMetadata: withCloudTrailDates(output.KeyMetadata),
     }),
   },
-  run: async (input: CreateKeyInput, call) => {
+  check: (input: CreateKeyInput, call) => {
     requireSupported(input);
     requireValidTags(input.Tags);
+    if (input.Policy !== undefined) requireNoLockout(input.Policy, input.BypassPolicyLockoutSafetyCheck, call);
+  },
+  run: async (input: CreateKeyInput, call) => {
     const { services, region, accountId, nowMs } = call;
-    const keyId = services.random.uuid();
-    const policy = input.Policy ?? defaultKeyPolicy(accountId);
-    requireNoLockout(policy, input.BypassPolicyLockoutSafetyCheck, call, arnOfKey({ region, accountId, keyId }));
     if ((await services.store.keys.count({ region, accountId })) >= maxKeys) {
       throw new BridgeError('LimitExceededException', `The account has reached its quota of ${maxKeys} KMS keys.`);
     }
     const row: Key = {
       region,
       accountId,
-      keyId,
+      keyId: services.random.uuid(),
       status: 'creating',
       materialMissing: false,
       spec: 'SYMMETRIC_DEFAULT',
@@ -102,7 +115,7 @@ export const createKey = define({
       description: input.Description,
       createdAtMs: nowMs,
       deletionAtMs: undefined,
-      policy,
+      policy: input.Policy ?? defaultKeyPolicy(accountId),
       tags: input.Tags,
       backingKeys: [],
       pendingMaterialId: newMaterialId(services),
@@ -138,9 +151,12 @@ function requireSupported(input: CreateKeyInput): void {
 }
 
 /** The new policy must let the caller change it again (AWS KMS API Reference, CreateKey, BypassPolicyLockoutSafetyCheck). */
-function requireNoLockout(policy: string, bypass: boolean, call: Call, keyArn: string): void {
+function requireNoLockout(policy: string, bypass: boolean, call: Call): void {
   const parsed = parseKeyPolicy(policy);
-  const question = { accountId: call.principal.accountId, action: 'kms:PutKeyPolicy', keyArn };
+  const { region, accountId } = call;
+  // The key has no id yet that a policy could name: any new one gives the answer.
+  const keyArn = arnOfKey({ region, accountId, keyId: call.services.random.uuid() });
+  const question = { accountId, action: 'kms:PutKeyPolicy', keyArn };
   if (bypass || evaluateKeyPolicy(parsed, question) === 'allow') return;
   throw new BridgeError(
     'MalformedPolicyDocumentException',

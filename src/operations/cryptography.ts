@@ -1,9 +1,11 @@
-// Encrypt, Decrypt, ReEncrypt. Plaintexts pass through here once and are kept nowhere; ReEncrypt's never leaves the token host.
+// Encrypt, Decrypt, ReEncrypt. Plaintexts pass through here once and are kept nowhere; ReEncrypt's leaves the token host in a DryRun
+// alone, to be wiped here.
 import { BridgeError } from '../kernel/errors.js';
 import { parseCiphertext, type CiphertextParts } from '../model/ciphertext-blob.js';
+import type { EncryptionContext } from '../model/encryption-context.js';
 import { arnOfKey } from '../model/key.js';
 import { opening, sealing } from './material.js';
-import { define, keyAt, type Target } from './define.js';
+import { define, keyAt, type Call, type Target } from './define.js';
 import * as member from './members.js';
 import { blob, optional, required, struct, type Struct } from './shapes.js';
 
@@ -72,7 +74,7 @@ export const decrypt = define({
   crossAccount: true,
   state: 'usable',
   input: struct(decryptMembers),
-  targets: (input: DecryptInput) => [sourceTarget('kms:Decrypt', input, input.KeyId)],
+  targets: (input: DecryptInput) => [sourceTarget('kms:Decrypt', input, input.KeyId, 'keyId')],
   audited: {
     request: ['KeyId', 'EncryptionContext', 'EncryptionAlgorithm', 'DryRun', 'DryRunModifiers'],
     additional: ['KeyMaterialId'],
@@ -82,14 +84,11 @@ export const decrypt = define({
     refuseRecipient(input.Recipient);
     if (!ignoresCiphertext(input)) opening(keyAt(call, 0), partsOf(input));
   },
+  rehearse: (input, call) => tryToOpen(input, input.EncryptionContext, call),
   run: async (input, call) => {
-    const key = keyAt(call, 0);
-    const parts = partsOf(input);
-    const material = opening(key, parts);
-    const aad = material.aad(input.EncryptionContext);
-    const plaintext = await call.services.token(key.region).decrypt(material.ckaId, aad, parts.sealed);
+    const { material, plaintext } = await open(input, input.EncryptionContext, call);
     return {
-      KeyId: arnOfKey(key),
+      KeyId: arnOfKey(keyAt(call, 0)),
       Plaintext: plaintext,
       EncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
       KeyMaterialId: material.backing.materialId,
@@ -119,7 +118,7 @@ export const reEncrypt = define({
   state: 'usable',
   input: struct(reEncryptMembers),
   targets: (input: ReEncryptInput) => [
-    sourceTarget('kms:ReEncryptFrom', input, input.SourceKeyId),
+    sourceTarget('kms:ReEncryptFrom', input, input.SourceKeyId, 'sourceKeyId'),
     { kind: 'key', permission: 'kms:ReEncryptTo', keyId: input.DestinationKeyId, aliases: true },
   ],
   audited: {
@@ -140,6 +139,7 @@ export const reEncrypt = define({
     requireSymmetric(input.DestinationEncryptionAlgorithm, keyAt(call, 1).spec);
     if (!ignoresCiphertext(input)) opening(keyAt(call, 0), partsOf(input));
   },
+  rehearse: (input, call) => tryToOpen(input, input.SourceEncryptionContext, call),
   run: async (input, call) => {
     const source = keyAt(call, 0);
     const parts = partsOf(input);
@@ -172,13 +172,17 @@ interface CiphertextInput {
 const ignoresCiphertext = (input: CiphertextInput): boolean =>
   input.DryRun && input.DryRunModifiers.includes('IGNORE_CIPHERTEXT');
 
-/** The key that is named, else the one the ciphertext was made under. */
-function sourceTarget(permission: `kms:${string}`, input: CiphertextInput, keyId: string | undefined): Target {
-  if (input.CiphertextBlob === undefined && !ignoresCiphertext(input)) {
-    throw nullMember('ciphertextBlob');
-  }
+/** The key that is named, else the one the ciphertext was made under. `at`: the member that names it, as AWS prints it. */
+function sourceTarget(
+  permission: `kms:${string}`,
+  input: CiphertextInput,
+  keyId: string | undefined,
+  at: string,
+): Target {
+  const ignored = ignoresCiphertext(input);
+  if (input.CiphertextBlob === undefined && !ignored) throw nullMember('ciphertextBlob');
   if (keyId !== undefined) return { kind: 'key', permission, keyId, aliases: true };
-  if (input.CiphertextBlob === undefined) throw nullMember('keyId');
+  if (input.CiphertextBlob === undefined || ignored) throw nullMember(at);
   return { kind: 'ciphertext', permission, ciphertext: input.CiphertextBlob };
 }
 
@@ -187,6 +191,22 @@ function nullMember(at: string): BridgeError {
     'ValidationException',
     `1 validation error detected: Value null at '${at}' failed to satisfy constraint: Member must not be null`,
   );
+}
+
+/** Opens the ciphertext under the call's first key. InvalidCiphertextException also when the encryption context differs. */
+async function open(input: CiphertextInput, context: EncryptionContext, call: Call) {
+  const key = keyAt(call, 0);
+  const parts = partsOf(input);
+  const material = opening(key, parts);
+  const plaintext = await call.services.token(key.region).decrypt(material.ckaId, material.aad(context), parts.sealed);
+  return { material, plaintext };
+}
+
+/** Only the token can tell whether context and ciphertext belong together. */
+async function tryToOpen(input: CiphertextInput, context: EncryptionContext, call: Call): Promise<void> {
+  if (ignoresCiphertext(input)) return;
+  const { plaintext } = await open(input, context, call);
+  plaintext.fill(0);
 }
 
 function partsOf(input: CiphertextInput): CiphertextParts {

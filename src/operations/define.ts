@@ -72,10 +72,12 @@ export interface Operation<I = never, O = unknown> {
   readonly crossAccount: boolean;
   readonly state: StateRule;
   readonly input: Shape<I>;
-  /** Never empty: there is no operation without a permission. */
+  /** Never empty: there is no operation without a permission. Throws for arguments that AWS refuses before it looks anything up. */
   readonly targets: (input: I) => readonly [Target, ...Target[]];
   /** What must hold beyond the key's state, and what DryRun therefore reports too. Throws; touches neither token nor store. */
   readonly check?: (input: I, call: Call) => void;
+  /** What DryRun must try as well, for its answer to be true. Throws; may ask the token; changes nothing and counts no message. */
+  readonly rehearse?: (input: I, call: Call) => Promise<void>;
   readonly run: (input: I, call: Call) => Promise<O>;
   readonly audited: Audited<I, O>;
 }

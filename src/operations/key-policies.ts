@@ -1,6 +1,5 @@
 // GetKeyPolicy and ListKeyPolicies. A key has one policy, named default.
 import { BridgeError } from '../kernel/errors.js';
-import { arnOfKey } from '../model/key.js';
 import { define, keyAt } from './define.js';
 import * as member from './members.js';
 import { paginate } from './pagination.js';
@@ -23,7 +22,7 @@ export const getKeyPolicy = define({
   run: (input, call) => {
     const key = keyAt(call, 0);
     if (input.PolicyName !== policyName) {
-      throw new BridgeError('NotFoundException', `No such policy exists: ${arnOfKey(key)}/${input.PolicyName}`);
+      throw new BridgeError('NotFoundException', 'No such policy exists');
     }
     return Promise.resolve({ Policy: key.policy, PolicyName: policyName });
   },
@@ -39,7 +38,7 @@ export const listKeyPolicies = define({
   targets: (input) => [{ kind: 'key', permission: 'kms:ListKeyPolicies', keyId: input.KeyId, aliases: false }],
   audited: { request: ['KeyId', 'Limit', 'Marker'] },
   run: async (input) => {
-    const { items, ...page } = await paginate(input, 100, String, ({ after }) =>
+    const { items, ...page } = await paginate('ListKeyPolicies', input, 100, String, ({ after }) =>
       Promise.resolve(after === undefined || after < policyName ? [policyName] : []),
     );
     return { PolicyNames: items, ...page };

@@ -32,7 +32,7 @@ export const listKeys = define({
   targets: () => [{ kind: 'account', permission: 'kms:ListKeys' }],
   audited: { request: ['Limit', 'Marker'] },
   run: async (input, call) => {
-    const { items, ...page } = await paginate(input, 100, String, (asked) =>
+    const { items, ...page } = await paginate('ListKeys', input, 100, String, (asked) =>
       call.services.store.keys.list(call, asked),
     );
     return { Keys: items.map((id) => ({ KeyId: id, KeyArn: keyArn(call.region, call.accountId, id) })), ...page };
@@ -87,15 +87,18 @@ export const scheduleKeyDeletion = define({
   crossAccount: false,
   state: 'manageable',
   input: struct({ KeyId: required(member.keyId), PendingWindowInDays: withDefault(integer(1, 365), 30) }),
-  targets: (input) => [{ kind: 'key', permission: 'kms:ScheduleKeyDeletion', keyId: input.KeyId, aliases: false }],
+  targets: (input) => {
+    const days = input.PendingWindowInDays;
+    if (days < 7 || days > 30)
+      throw new BridgeError('ValidationException', 'PendingWindowInDays must be between 7 and 30');
+    return [{ kind: 'key', permission: 'kms:ScheduleKeyDeletion', keyId: input.KeyId, aliases: false }];
+  },
   audited: {
     request: ['KeyId', 'PendingWindowInDays'],
     response: (output: Scheduled) => withCloudTrailDates({ ...output }),
   },
   run: async (input, call): Promise<Scheduled> => {
     const days = input.PendingWindowInDays;
-    if (days < 7 || days > 30)
-      throw new BridgeError('ValidationException', 'PendingWindowInDays must be between 7 and 30.');
     const deletionAtMs = call.nowMs + days * dayMs;
     const key = await call.services.store.keys.update(keyAt(call, 0), (row) => ({
       ...notPendingDeletion(row),
@@ -134,7 +137,7 @@ export const cancelKeyDeletion = define({
 
 /** The state was checked before, on a copy that another call may have changed since: asked again on the row being written. */
 function notPendingDeletion(key: Key): Key {
-  if (key.status === 'pendingDeletion')
+  if (key.status === 'pendingDeletion' || key.status === 'deleting')
     throw new BridgeError('KMSInvalidStateException', `${arnOfKey(key)} is pending deletion.`);
   return key;
 }

@@ -15,13 +15,16 @@ import {
 
 export const keyId = text({ min: 1, max: 2048 });
 export const description = text({ min: 0, max: 8192 });
-export const aliasName = text({ min: 1, max: 256, pattern: '[a-zA-Z0-9:/_-]+' });
+export const aliasName = text({ min: 1, max: 256, pattern: '^[a-zA-Z0-9:/_-]+$' });
+/** The bounds of the model's shape, which it has in common for all lists. */
 export const limit = optional(integer(1, 1000));
 export const marker = optional(text({ min: 1, max: 1024, pattern: '[\\u0020-\\u00FF]*' }));
 export const policy = text({ min: 1, max: 131_072, pattern: '[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+' });
-export const tagKey = text({ min: 1, max: 128 });
-export const tag = struct({ TagKey: required(tagKey), TagValue: required(text({ min: 0, max: 256 })) });
-export const tags = list(tag, 200);
+const tagKey = text({ min: 1, max: 128 });
+const tag = struct({ TagKey: required(tagKey), TagValue: required(text({ min: 0, max: 256 })) });
+/** How many is for `requireValidTags` to say: the model has no maximum. */
+export const tags = list(tag);
+export const tagKeys = list(tagKey);
 export const dryRun = withDefault(boolean, false);
 export const grantTokens = withDefault(list(text({ min: 1, max: 8192 }), 10), []);
 export const encryptionContext = withDefault(stringMap, {});

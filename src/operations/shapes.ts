@@ -19,6 +19,9 @@ const lowerFirst = (name: string): string => name.charAt(0).toLowerCase() + name
 const fails = (value: string | undefined, at: string, must: string): string =>
   `Value ${value === undefined ? '' : `'${value}' `}at '${at}' failed to satisfy constraint: Member must ${must}`;
 
+/** A list is read no further than this: it could make an answer many times the size of its request. */
+const mostViolations = 100;
+
 /** Reads the whole input of an operation. ValidationException lists every violation in one message. */
 export function readInput<T>(shape: Shape<T>, json: unknown): T {
   const violations: string[] = [];
@@ -78,9 +81,9 @@ export function text(rule: StringRule): Shape<string> {
     read: (value, at, violations) => {
       const string = wellFormed(value);
       if (string.length > rule.max) violations.push(fails(string, at, `have length less than or equal to ${rule.max}`));
-      else if (string.length < rule.min)
+      if (string.length < rule.min)
         violations.push(fails(string, at, `have length greater than or equal to ${rule.min}`));
-      else if (whole?.test(string) === false) {
+      if (whole?.test(string) === false) {
         violations.push(fails(string, at, `satisfy regular expression pattern: ${rule.pattern ?? ''}`));
       }
       return string;
@@ -131,7 +134,7 @@ export function blob(min: number, max: number): Shape<Buffer> {
   };
 }
 
-export function list<T>(item: Shape<T>, max: number): Shape<readonly T[]> {
+export function list<T>(item: Shape<T>, max = Infinity): Shape<readonly T[]> {
   return {
     read: (value, at, violations) => {
       if (!Array.isArray(value)) throw serialization();
@@ -139,10 +142,13 @@ export function list<T>(item: Shape<T>, max: number): Shape<readonly T[]> {
         violations.push(fails(undefined, at, `have length less than or equal to ${max}`));
         return [];
       }
-      return value.map((member: unknown, i) => {
+      const items: T[] = [];
+      for (const [i, member] of (value as unknown[]).entries()) {
         if (member === null) throw serialization();
-        return item.read(member, `${at}.${i + 1}.member`, violations);
-      });
+        if (violations.length >= mostViolations) break;
+        items.push(item.read(member, `${at}.${i + 1}.member`, violations));
+      }
+      return items;
     },
   };
 }

@@ -4,17 +4,26 @@ import type { Tag } from '../model/key.js';
 import { define, keyAt } from './define.js';
 import * as member from './members.js';
 import { paginate } from './pagination.js';
-import { list, required, struct } from './shapes.js';
+import { required, struct } from './shapes.js';
 
 /** AWS's quota: tags of one key. */
 const maxTags = 50;
 
-/** TagException: `Duplicate tag keys`, `Too many tags`, `Tags beginning with aws: are reserved`. */
+/** Letters, digits, white space and `_ . : / = + - @` (AWS Tagging User Guide, "Tag naming limits and requirements"). */
+const allowed = /^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$/u;
+
+/** TagException: `Duplicate tag keys`, `Too many tags`, `Tags beginning with aws: are reserved`, `Invalid tag`. */
 export function requireValidTags(tags: readonly Tag[]): void {
   if (new Set(tags.map((tag) => tag.TagKey)).size < tags.length)
     throw new BridgeError('TagException', 'Duplicate tag keys');
-  if (tags.length > maxTags) throw new BridgeError('TagException', 'Too many tags');
+  requireFewTags(tags);
   tags.forEach((tag) => requireUnreserved(tag.TagKey));
+  if (!tags.every((tag) => allowed.test(tag.TagKey) && allowed.test(tag.TagValue)))
+    throw new BridgeError('TagException', 'Invalid tag');
+}
+
+function requireFewTags(tags: readonly Tag[]): void {
+  if (tags.length > maxTags) throw new BridgeError('TagException', 'Too many tags');
 }
 
 function requireUnreserved(tagKey: string): void {
@@ -30,13 +39,13 @@ export const tagResource = define({
   input: struct({ KeyId: required(member.keyId), Tags: required(member.tags) }),
   targets: (input) => [{ kind: 'key', permission: 'kms:TagResource', keyId: input.KeyId, aliases: false }],
   audited: { request: ['KeyId', 'Tags'] },
+  check: (input) => requireValidTags(input.Tags),
   run: async (input, call): Promise<undefined> => {
-    requireValidTags(input.Tags);
     await call.services.store.keys.update(keyAt(call, 0), (key) => {
       const merged = new Map(key.tags.map((tag) => [tag.TagKey, tag] as const));
       for (const tag of input.Tags) merged.set(tag.TagKey, tag);
       const tags = [...merged.values()];
-      requireValidTags(tags);
+      requireFewTags(tags);
       return { ...key, tags };
     });
   },
@@ -48,11 +57,11 @@ export const untagResource = define({
   mutates: true,
   crossAccount: false,
   state: 'manageable',
-  input: struct({ KeyId: required(member.keyId), TagKeys: required(list(member.tagKey, 200)) }),
+  input: struct({ KeyId: required(member.keyId), TagKeys: required(member.tagKeys) }),
   targets: (input) => [{ kind: 'key', permission: 'kms:UntagResource', keyId: input.KeyId, aliases: false }],
   audited: { request: ['KeyId', 'TagKeys'] },
+  check: (input) => input.TagKeys.forEach(requireUnreserved),
   run: async (input, call): Promise<undefined> => {
-    input.TagKeys.forEach(requireUnreserved);
     const removed = new Set(input.TagKeys);
     await call.services.store.keys.update(keyAt(call, 0), (key) => ({
       ...key,
@@ -73,6 +82,7 @@ export const listResourceTags = define({
   run: async (input, call) => {
     const tags = [...keyAt(call, 0).tags].sort((a, b) => (a.TagKey < b.TagKey ? -1 : 1));
     const { items, ...page } = await paginate(
+      'ListResourceTags',
       input,
       50,
       (tag: Tag) => tag.TagKey,

@@ -4,18 +4,50 @@ import { BridgeError } from '../kernel/errors.js';
 import { ckaIdOf, type Key } from '../model/key.js';
 import { destroyMaterial } from '../operations/backing-key.js';
 import type { Services } from '../operations/define.js';
-import { serviceEvent } from './service-event.js';
+import { audited, ofKey } from './service-event.js';
 
-/** Material first, then the row: an object without a row could never be found again. Returns how many keys were deleted. */
-export async function deleteDueKeys(services: Services, region: string): Promise<number> {
-  const due = await services.store.keys.due(region, services.clock.now());
-  for (const key of due) {
-    await serviceEvent(services, 'DeleteKey', key, async () => {
-      await destroyMaterial(services, key);
-      await services.store.keys.remove(key);
-    });
+/** Gets what could not be done about one key; the others are not kept waiting by it. */
+export type OnFailure = (key: Key, error: unknown) => void;
+
+/** A CreateKey that has not ended after this long never will: a token call has ten minutes at most. */
+const creationMs = 60 * 60_000;
+
+/** Material first, then the row: an object without a row could never be found again. */
+export async function deleteDueKeys(services: Services, region: string, onFailure: OnFailure): Promise<void> {
+  for (const key of await services.store.keys.due(region, services.clock.now())) {
+    await attempt(key, onFailure, () =>
+      audited(services, ofKey('DeleteKey', key), async () => {
+        const claimed = await services.store.keys.update(key, claim(services.clock.now()));
+        await destroyMaterial(services, claimed);
+        await services.store.keys.remove(claimed);
+      }),
+    );
   }
-  return due.length;
+}
+
+/** From here on the deletion cannot be cancelled; a cancellation that came first wins. */
+const claim =
+  (nowMs: number) =>
+  (key: Key): Key => {
+    const due = key.status === 'pendingDeletion' && (key.deletionAtMs ?? Infinity) <= nowMs;
+    if (!due && key.status !== 'deleting') throw new BridgeError('KMSInvalidStateException');
+    return { ...key, status: 'deleting' };
+  };
+
+/** Keys whose creation failed while the daemon went on: nobody was told of them. */
+export async function undoStaleCreations(services: Services, region: string, onFailure: OnFailure): Promise<void> {
+  const before = services.clock.now() - creationMs;
+  for (const key of await services.store.keys.unsettled(region, () => true)) {
+    if (key.status === 'creating' && key.createdAtMs < before) await attempt(key, onFailure, () => undo(services, key));
+  }
+}
+
+async function attempt(key: Key, onFailure: OnFailure, change: () => Promise<unknown>): Promise<void> {
+  try {
+    await change();
+  } catch (error) {
+    onFailure(key, error);
+  }
 }
 
 export interface Reconciled {
@@ -35,9 +67,10 @@ export async function reconcile(
   services: Services,
   region: string,
   isAbandoned: (incarnation: number) => boolean,
+  onFailure: OnFailure,
 ): Promise<Reconciled> {
   const unsettled = await services.store.keys.unsettled(region, isAbandoned);
-  for (const key of unsettled) await undo(services, key);
+  for (const key of unsettled) await attempt(key, onFailure, () => undo(services, key));
   const rows = await services.store.keys.all(region);
   const held = new Set((await services.token(region).inventory()).map((id) => id.toString('hex')));
   const named = new Set<string>();
@@ -67,13 +100,16 @@ async function isNamed(services: Services, region: string, ckaId: string): Promi
 }
 
 async function undo(services: Services, key: Key): Promise<void> {
-  if (key.status === 'creating') {
-    await destroyMaterial(services, key);
-    await services.store.keys.remove(key);
-    return;
-  }
-  if (key.pendingMaterialId !== undefined) await services.token(key.region).destroyKey(ckaIdOf(key.pendingMaterialId));
-  await services.store.keys.update(key, (row) => ({ ...row, pendingMaterialId: undefined }));
+  const creating = key.status === 'creating';
+  await audited(services, ofKey(creating ? 'UndoCreateKey' : 'UndoRotateKey', key), async () => {
+    if (creating) {
+      await destroyMaterial(services, key);
+      await services.store.keys.remove(key);
+    } else if (key.pendingMaterialId !== undefined) {
+      await services.token(key.region).destroyKey(ckaIdOf(key.pendingMaterialId));
+      await services.store.keys.update(key, (row) => ({ ...row, pendingMaterialId: undefined }));
+    }
+  });
 }
 
 async function markMissing(services: Services, key: Key, materialMissing: boolean): Promise<void> {

@@ -4,7 +4,7 @@ import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, currentBackingKey, type Key } from '../model/key.js';
 import { rotate } from '../operations/backing-key.js';
 import type { Services } from '../operations/define.js';
-import { serviceEvent } from './service-event.js';
+import { audited, ofKey } from './service-event.js';
 
 /** Messages reserved at a time. */
 const block = 2 ** 20;
@@ -52,5 +52,5 @@ async function tryRotate(services: Services, key: Key): Promise<Key | undefined>
   if (fresh.pendingMaterialId !== undefined && fresh.incarnation !== services.incarnation) return undefined;
   if (currentBackingKey(fresh).materialId !== currentBackingKey(key).materialId) return fresh;
   if (!(await services.store.leases.take(`rotate:${arnOfKey(key)}`, services.random.uuid(), 60_000))) return undefined;
-  return serviceEvent(services, 'RotateKey', fresh, () => rotate(services, fresh)).catch(() => undefined);
+  return audited(services, ofKey('RotateKey', fresh), () => rotate(services, fresh)).catch(() => undefined);
 }

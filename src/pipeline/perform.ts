@@ -56,7 +56,10 @@ export async function perform(line: Line, incoming: Incoming): Promise<Outcome> 
     const alias = resources.find((resource) => resource.alias !== undefined)?.alias;
     const call = { principal, region, accountId: principal.accountId, requestId, nowMs, keys, alias, services };
     operation.check?.(input, call);
-    if (input.DryRun === true) throw dryRun();
+    if (input.DryRun === true) {
+      await operation.rehearse?.(input, call);
+      throw dryRun();
+    }
     audit.requireWritable();
     if (operation.mutates) await audit.append('intent', trail.intent());
     const output = await operation.run(input, call);

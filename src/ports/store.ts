@@ -33,11 +33,14 @@ export interface KeyStore {
   update(ref: KeyRef, change: (key: Key) => Key): Promise<Key>;
   /** Removes the key and its aliases. No error when it is gone already. */
   remove(ref: KeyRef): Promise<void>;
-  /** Keys of any account in this Region whose deletion is due. As below, a row with a broken seal is noted and left out. */
+  /** Keys of any account in this Region whose deletion is due or has begun. As below, a row with a broken seal is noted and left out. */
   due(region: string, nowMs: number): Promise<readonly Key[]>;
-  /** Keys of this Region with `pendingMaterialId` set or in status creating, whose incarnation is abandoned. */
+  /**
+   * Keys of this Region with `pendingMaterialId` set or in status creating, whose incarnation is abandoned. A row that announces
+   * material that has encrypted is an older copy of a finished one: it counts as broken.
+   */
   unsettled(region: string, isAbandoned: (incarnation: number) => boolean): Promise<readonly Key[]>;
-  /** Every key of this Region, for the reconcile job, without those whose seal is broken. */
+  /** Every key of this Region, for the reconcile after a start, without those whose seal is broken. */
   all(region: string): Promise<readonly Key[]>;
 }
 
@@ -48,10 +51,13 @@ export interface AliasStore {
   countOf(ref: KeyRef): Promise<number>;
   /** AlreadyExistsException (`An alias with the name ARN already exists`) when the name is taken. */
   insert(alias: Alias): Promise<void>;
-  /** Points an existing alias at another key. NotFoundException (`Alias ARN is not found.`) when it is gone. */
-  update(alias: Alias): Promise<void>;
-  /** NotFoundException as above. */
-  remove(scope: AccountScope, aliasName: string): Promise<void>;
+  /**
+   * Points an existing alias at another key. NotFoundException (`Alias ARN is not found.`) when it is gone, KMSInternalException when it
+   * points at another key than `seenKeyId`, for which the caller was authorized: asked again, it is authorized again.
+   */
+  update(alias: Alias, seenKeyId: string): Promise<void>;
+  /** As above. */
+  remove(scope: AccountScope, aliasName: string, seenKeyId: string): Promise<void>;
 }
 
 export interface CredentialStore {
@@ -81,5 +87,7 @@ export interface Store {
   readonly leases: LeaseStore;
   /** Rows found with a broken seal since the start, `table:id`, at most 100. */
   integrityFailures(): readonly string[];
+  /** What is wrong when the Region's token does not hold the keys that this store was sealed with; undefined when nothing is. */
+  wrongToken(region: string): Promise<string | undefined>;
   close(): Promise<void>;
 }

@@ -88,18 +88,18 @@ export class AliasRows implements AliasStore {
   }
 
   /** Also NotFoundException when the new key is gone. The time of creation stays what it was. */
-  update(alias: Alias): Promise<void> {
+  update(alias: Alias, seenKeyId: string): Promise<void> {
     return this.#turns.take(aliasId(alias, alias.aliasName), async () => {
       for (let attempt = 0; attempt < writeAttempts; attempt++) {
         const row = await this.#select(alias, alias.aliasName);
         if (row === undefined) throw notFound(alias, alias.aliasName);
-        if (await this.#replace(row, alias)) return;
+        if (await this.#replace(row, alias, seenKeyId)) return;
       }
       throw new BridgeError('KMSInternalException');
     });
   }
 
-  async remove(scope: AccountScope, aliasName: string): Promise<void> {
+  async remove(scope: AccountScope, aliasName: string, seenKeyId: string): Promise<void> {
     try {
       const result = await this.#context.db
         .transaction()
@@ -109,12 +109,20 @@ export class AliasRows implements AliasStore {
             .where('region', '=', scope.region)
             .where('account_id', '=', scope.accountId)
             .where('alias_name', '=', aliasName)
+            .where('key_id', '=', seenKeyId)
             .executeTakeFirst(),
         );
-      if (result.numDeletedRows === 0n) throw notFound(scope, aliasName);
+      if (result.numDeletedRows > 0n) return;
+      const row = await this.#select(scope, aliasName);
+      throw row === undefined ? notFound(scope, aliasName) : this.#movedMeanwhile(scope, aliasName);
     } finally {
       this.#context.caches.aliases.drop(aliasId(scope, aliasName));
     }
+  }
+
+  #movedMeanwhile(scope: AccountScope, aliasName: string): BridgeError {
+    this.#context.caches.aliases.drop(aliasId(scope, aliasName));
+    return new BridgeError('KMSInternalException', 'The alias was changed at the same time.');
   }
 
   #select(scope: AccountScope, aliasName: string): Promise<AliasRow | undefined> {
@@ -128,9 +136,10 @@ export class AliasRows implements AliasStore {
   }
 
   /** False when another writer came first. */
-  async #replace(row: AliasRow, alias: Alias): Promise<boolean> {
+  async #replace(row: AliasRow, alias: Alias, seenKeyId: string): Promise<boolean> {
     const { db, seals, caches } = this.#context;
-    const { createdAtMs } = await this.#rows.open(row);
+    const { createdAtMs, keyId } = await this.#rows.open(row);
+    if (keyId !== seenKeyId) throw this.#movedMeanwhile(alias, alias.aliasName);
     const sealed = await seals.seal(alias.region, 'aliases', aliasColumns({ ...alias, createdAtMs }, row.version + 1));
     try {
       return await db.transaction().execute(async (trx) => {

@@ -71,6 +71,22 @@ export class DaemonKeys {
       );
   }
 
+  /** `Store.wrongToken`. Not by the serial: a replaced or cloned token may hold the same keys under another. */
+  async wrongToken(region: string): Promise<string | undefined> {
+    const row = await this.#options.db.selectFrom('tokens').selectAll().where('region', '=', region).executeTakeFirst();
+    if (row === undefined || (await this.#sealsLike(region, row.seal_check))) return undefined;
+    return `the token of ${region} does not hold the keys that sealed this daemon's database; those were made in the token with serial ${row.serial}`;
+  }
+
+  async #sealsLike(region: string, expected: Buffer): Promise<boolean> {
+    try {
+      return (await this.#options.tokens.of(region).sealRow(probe)).equals(expected);
+    } catch (error) {
+      if (error instanceof BridgeError && error.code === 'KeyUnavailableException') return false;
+      throw error;
+    }
+  }
+
   async #recorded(region: string): Promise<boolean> {
     const row = await this.#options.db
       .selectFrom('tokens')
@@ -95,10 +111,16 @@ export class DaemonKeys {
         );
       }
     }
+    const row = {
+      region,
+      serial,
+      daemon_keys_since_ms: this.#options.clock.now(),
+      seal_check: await token.sealRow(probe),
+    };
     await this.#options.db.transaction().execute((trx) =>
       trx
         .insertInto('tokens')
-        .values({ region, serial, daemon_keys_since_ms: this.#options.clock.now() })
+        .values(row)
         .onConflict((conflict) => conflict.doNothing())
         .execute(),
     );

@@ -141,7 +141,7 @@ export class KeyRows implements KeyStore {
       .selectFrom('keys')
       .selectAll()
       .where('region', '=', region)
-      .where('status', '=', 'pendingDeletion')
+      .where('status', 'in', ['pendingDeletion', 'deleting'])
       .where('deletion_at_ms', '<=', nowMs)
       .orderBy('deletion_at_ms')
       .execute();
@@ -156,7 +156,13 @@ export class KeyRows implements KeyStore {
       .where((eb) => eb.or([eb('status', '=', 'creating'), eb('pending_material_id', 'is not', null)]))
       .orderBy('key_id')
       .execute();
-    return this.#rows.openSound(rows.filter((row) => isAbandoned(row.incarnation)));
+    const abandoned = rows.filter((row) => isAbandoned(row.incarnation));
+    const used = await this.#used(abandoned.flatMap((row) => row.pending_material_id ?? []));
+    for (const row of abandoned) {
+      if (used.has(row.pending_material_id ?? ''))
+        this.#context.seals.broken('keys', `${row.region}/${row.account_id}/${row.key_id}`);
+    }
+    return this.#rows.openSound(abandoned.filter((row) => !used.has(row.pending_material_id ?? '')));
   }
 
   async all(region: string): Promise<readonly Key[]> {
@@ -167,6 +173,16 @@ export class KeyRows implements KeyStore {
       .orderBy('key_id')
       .execute();
     return this.#rows.openSound(rows);
+  }
+
+  async #used(materialIds: readonly string[]): Promise<ReadonlySet<string>> {
+    if (materialIds.length === 0) return new Set();
+    const rows = await this.#context.db
+      .selectFrom('usage')
+      .select('material_id')
+      .where('material_id', 'in', materialIds)
+      .execute();
+    return new Set(rows.map((row) => row.material_id));
   }
 
   #select(ref: KeyRef): Promise<KeyRow | undefined> {

@@ -96,6 +96,7 @@ async function unsealed(db: Kysely<unknown>, types: ColumnTypes): Promise<void> 
     .addColumn('region', 'text', (c) => c.notNull().primaryKey())
     .addColumn('serial', 'text', (c) => c.notNull())
     .addColumn('daemon_keys_since_ms', types.integer, (c) => c.notNull())
+    .addColumn('seal_check', types.blob, (c) => c.notNull())
     .modifyEnd(types.tableEnd)
     .execute();
   await db.schema

@@ -9,7 +9,7 @@ import { LeaseRows, UsageRows } from './counters.js';
 import { CredentialRows } from './credentials.js';
 import { DaemonKeys } from './daemon-keys.js';
 import { KeyRows } from './keys.js';
-import { RowSeals } from './seal.js';
+import { RowSeals, type OnBroken } from './seal.js';
 import { openSqlite } from './sqlite/open.js';
 import { ChangeWatch } from './watch.js';
 
@@ -20,6 +20,7 @@ export interface StoreOptions {
   /** The Region whose token seals and keeps the credentials. */
   readonly defaultRegion: string;
   readonly clock: Clock;
+  readonly onBroken: OnBroken;
   /** How often to look for changes by other processes. 200 by default; 400 at most keeps the promise of one second. */
   readonly pollMs?: number;
 }
@@ -30,11 +31,11 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 }
 
 function storeOn(backend: Backend, options: Omit<StoreOptions, 'path'>): Store {
-  const { tokens, clock, defaultRegion, pollMs = 200 } = options;
+  const { tokens, clock, defaultRegion, onBroken, pollMs = 200 } = options;
   const { db } = backend;
   const leases = new LeaseRows(db, clock);
   const daemonKeys = new DaemonKeys({ db, tokens, leases, clock, defaultRegion });
-  const seals = new RowSeals(tokens, daemonKeys);
+  const seals = new RowSeals(tokens, daemonKeys, onBroken);
   const caches = new Caches();
   const watch = new ChangeWatch(backend, clock, pollMs, () => caches.clear());
   const context: StoreContext = { db, caches, daemonKeys, seals, watch, tokens, clock, defaultRegion };
@@ -45,6 +46,7 @@ function storeOn(backend: Backend, options: Omit<StoreOptions, 'path'>): Store {
     usage: new UsageRows(db),
     leases,
     integrityFailures: () => seals.failures(),
+    wrongToken: (region) => daemonKeys.wrongToken(region),
     close() {
       watch.stop();
       return backend.close();

@@ -8,6 +8,8 @@ import { sealedColumns, type ColumnKind, type SealedColumns, type SealedTable } 
 const domain = Buffer.from('hsm-bridge/row/v1\0');
 const kindCodes = { text: 1, integer: 2, blob: 3 } as const satisfies Record<ColumnKind, number>;
 const failureLimit = 100;
+/** No row of ours is larger: a policy, a description and tags at their limits make about 140 KiB. A token client takes more than this. */
+const maxRowBytes = 200 * 1024;
 /** A long list must not fill the token's queue. */
 const tokenCallsAtOnce = 32;
 
@@ -45,15 +47,20 @@ function prefixed(bytes: Buffer): [Buffer, Buffer] {
   return [length, bytes];
 }
 
+/** Told once of each row that is found broken, as far as they are remembered. */
+export type OnBroken = (table: string, id: string) => void;
+
 /** Makes and checks seals, and remembers which rows failed. */
 export class RowSeals {
   readonly #tokens: Tokens;
   readonly #daemonKeys: DaemonKeys;
+  readonly #onBroken: OnBroken;
   readonly #failures = new Set<string>();
 
-  constructor(tokens: Tokens, daemonKeys: DaemonKeys) {
+  constructor(tokens: Tokens, daemonKeys: DaemonKeys, onBroken: OnBroken) {
     this.#tokens = tokens;
     this.#daemonKeys = daemonKeys;
+    this.#onBroken = onBroken;
   }
 
   /** The row with its seal. Makes the Region's daemon keys when this is its first. */
@@ -75,7 +82,11 @@ export class RowSeals {
 
   /** Notes the row as broken and gives the error its reader gets. */
   broken(table: string, id: string): BridgeError {
-    if (this.#failures.size < failureLimit) this.#failures.add(`${table}:${id}`);
+    const name = `${table}:${id}`;
+    if (this.#failures.size < failureLimit && !this.#failures.has(name)) {
+      this.#failures.add(name);
+      this.#onBroken(table, id);
+    }
     return new BrokenSealError();
   }
 
@@ -125,7 +136,8 @@ export class SealedRows<T extends SealedTable, V> {
   async open(row: SealedColumns<T> & { readonly seal: Buffer }): Promise<V> {
     const { id, region } = this.#identify(row);
     const bytes = encodedOr(() => encodeRow(this.#table, row));
-    if (bytes === undefined || !Buffer.isBuffer(row.seal)) throw this.#seals.broken(this.#table, id);
+    if (bytes === undefined || bytes.length > maxRowBytes || !Buffer.isBuffer(row.seal))
+      throw this.#seals.broken(this.#table, id);
     const digest = hash('sha256', Buffer.concat([...prefixed(row.seal), bytes]), 'buffer');
     const known = this.#opened.get(id);
     if (known?.digest.equals(digest) === true) return known.value;

@@ -54,6 +54,8 @@ export interface TokenRow {
   readonly region: string;
   readonly serial: string;
   readonly daemon_keys_since_ms: number;
+  /** The seal of a fixed text: another token's would be another. */
+  readonly seal_check: Buffer;
 }
 
 export interface UsageRow {

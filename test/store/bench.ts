@@ -2,12 +2,14 @@
 import type { Clock } from '../../src/kernel/clock.js';
 import type { Store } from '../../src/ports/store.js';
 import type { Tokens } from '../../src/ports/token.js';
+import type { OnBroken } from '../../src/store/seal.js';
 import { FakeTokens } from './fake-token.js';
 
 export interface OpenerOptions {
   readonly tokens: Tokens;
   readonly clock: Clock;
   readonly pollMs: number;
+  readonly onBroken: OnBroken;
 }
 
 /** What a kind of database brings to the suite. */
@@ -28,6 +30,8 @@ export class Bench {
   readonly tokens = new FakeTokens();
   readonly clock = { nowMs: 1_722_470_400_000, now: () => this.clock.nowMs };
   readonly database: Database;
+  /** What the stores told of broken rows. */
+  readonly broken: string[] = [];
   readonly #stores: Store[] = [];
 
   constructor(database: Database) {
@@ -35,7 +39,9 @@ export class Bench {
   }
 
   async open(over: Partial<OpenerOptions> = {}): Promise<Store> {
-    const store = await this.database.open({ tokens: this.tokens, clock: this.clock, pollMs: neverMs, ...over });
+    const onBroken = (table: string, id: string): void => void this.broken.push(`${table}:${id}`);
+    const options = { tokens: this.tokens, clock: this.clock, pollMs: neverMs, onBroken, ...over };
+    const store = await this.database.open(options);
     this.#stores.push(store);
     return store;
   }

@@ -70,7 +70,12 @@ const ids = (lines: readonly string[], word: string): string[] =>
 /** Ids of all keys, each seal checked. */
 async function storedIds(): Promise<string[]> {
   const token = new FakeToken(tokenFile());
-  const store = await file.open({ tokens: { of: () => token }, clock: { now: () => 0 }, pollMs: neverMs });
+  const store = await file.open({
+    tokens: { of: () => token },
+    clock: { now: () => 0 },
+    pollMs: neverMs,
+    onBroken: () => undefined,
+  });
   const keys = await store.keys.all(region);
   expect(store.integrityFailures()).toEqual([]);
   await store.close();

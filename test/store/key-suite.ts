@@ -131,14 +131,15 @@ export function keySuite(bench: () => Bench): void {
     const store = await bench().open();
     const due = sampleKey({ status: 'pendingDeletion', deletionAtMs: 1_000 });
     const later = sampleKey({ status: 'pendingDeletion', deletionAtMs: 1_001 });
+    const begun = sampleKey({ status: 'deleting', deletionAtMs: 999 });
     const cancelled = sampleKey({ status: 'disabled', deletionAtMs: 1 });
     const creating = sampleKey({ status: 'creating', incarnation: 65 });
     const rotating = sampleKey({ pendingMaterialId: 'cd'.repeat(32), incarnation: 1, accountId: '999999999999' });
-    const all = [due, later, cancelled, creating, rotating];
+    const all = [due, later, begun, cancelled, creating, rotating];
     for (const key of [...all, sampleKey({ region: 'us-east-1', status: 'creating', incarnation: 1 })]) {
       await store.keys.insert(key);
     }
-    expect(await store.keys.due(region, 1_000)).toEqual([due]);
+    expect(await store.keys.due(region, 1_000)).toEqual([begun, due]);
     expect(await store.keys.unsettled(region, (incarnation) => incarnation === 1)).toEqual([rotating]);
     expect(await store.keys.unsettled(region, (incarnation) => incarnation % 64 === 1)).toHaveLength(2);
     const byId = (a: Key, b: Key) => (a.keyId < b.keyId ? -1 : 1);
@@ -203,7 +204,7 @@ export function keySuite(bench: () => Bench): void {
     await store.keys.insert(b);
     const alias = sampleAlias(a.keyId);
     const arn = `arn:aws:kms:${region}:${accountId}:alias/payroll`;
-    await expect(store.aliases.update(alias)).rejects.toMatchObject({
+    await expect(store.aliases.update(alias, a.keyId)).rejects.toMatchObject({
       code: 'NotFoundException',
       publicMessage: `Alias ${arn} is not found.`,
     });
@@ -213,15 +214,20 @@ export function keySuite(bench: () => Bench): void {
       code: 'AlreadyExistsException',
       publicMessage: `An alias with the name ${arn} already exists`,
     });
-    await store.aliases.update({ ...alias, keyId: b.keyId, createdAtMs: 1, updatedAtMs: 5 });
+    const toB = { ...alias, keyId: b.keyId, createdAtMs: 1, updatedAtMs: 5 };
+    await store.aliases.update(toB, a.keyId);
     expect(await store.aliases.find(scope, alias.aliasName)).toEqual({ ...alias, keyId: b.keyId, updatedAtMs: 5 });
-    const toNowhere = store.aliases.update({ ...alias, keyId: 'x' });
+    const toNowhere = store.aliases.update({ ...alias, keyId: 'x' }, b.keyId);
     await expect(toNowhere).rejects.toMatchObject({ code: 'NotFoundException' });
     const ofNothing = store.aliases.insert(sampleAlias('x', { aliasName: 'alias/x' }));
     await expect(ofNothing).rejects.toMatchObject({ code: 'NotFoundException' });
-    await store.aliases.remove(scope, alias.aliasName);
+    // Who was authorized for the key it pointed at before is not authorized for this one.
+    const late = [store.aliases.update(alias, a.keyId), store.aliases.remove(scope, alias.aliasName, a.keyId)];
+    for (const refused of late) await expect(refused).rejects.toMatchObject({ code: 'KMSInternalException' });
+    expect(await store.aliases.find(scope, alias.aliasName)).toMatchObject({ keyId: b.keyId });
+    await store.aliases.remove(scope, alias.aliasName, b.keyId);
     expect(await store.aliases.find(scope, alias.aliasName)).toBeUndefined();
-    await expect(store.aliases.remove(scope, alias.aliasName)).rejects.toMatchObject({
+    await expect(store.aliases.remove(scope, alias.aliasName, b.keyId)).rejects.toMatchObject({
       publicMessage: `Alias ${arn} is not found.`,
     });
   });

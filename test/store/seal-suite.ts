@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import { expect, it } from 'vitest';
 import type { Store } from '../../src/ports/store.js';
 import type { Bench } from './bench.js';
-import { accountId, ckaIdText, region, sampleAlias, sampleKey, scope } from './samples.js';
+import { FakeTokens } from './fake-token.js';
+import { accountId, backingKey, ckaIdText, region, sampleAlias, sampleKey, scope } from './samples.js';
 
 const refusal = {
   code: 'KMSInternalException',
@@ -35,6 +36,7 @@ const keyChanges: Record<string, string> = {
   'time of deletion': setKey('deletion_at_ms', '0'),
   tags: setKey('tags', `'[]'`),
   'backing keys': setKey('backing_keys', `(select backing_keys from keys where key_id = '${theirs.keyId}')`),
+  'a policy larger than any': setKey('policy', `'${'x'.repeat(300_000)}'`),
   'pending material': setKey('pending_material_id', `''`),
   incarnation: setKey('incarnation', '0'),
   version: setKey('version', 'version + 1'),
@@ -83,6 +85,19 @@ export function sealSuite(bench: () => Bench): void {
     expect(rows).toBe(5);
   });
 
+  it('knows the token that it was sealed with from any other', async () => {
+    const store = await bench().open();
+    expect(await store.wrongToken(region)).toBeUndefined();
+    await fill(bench());
+    expect(await store.wrongToken(region)).toBeUndefined();
+    const others = new FakeTokens();
+    await others.of(region).createDaemonKeys();
+    const mistaken = await bench().open({ tokens: others });
+    expect(await mistaken.wrongToken(region)).toContain(`the token of ${region} does not hold the keys`);
+    const empty = await bench().open({ tokens: new FakeTokens() });
+    expect(await empty.wrongToken(region)).toContain('the token with serial 4711');
+  });
+
   it("binds a secret to its owner by the AAD of the format's page", async () => {
     await fill(bench());
     const [row] = bench().database.administrate("select * from credentials where access_key_id = 'AKIAONE'");
@@ -106,6 +121,8 @@ function keyTampering(bench: () => Bench): void {
       expect(store.integrityFailures()).toEqual([keyRow]);
       expect(await store.keys.find(theirs)).toEqual(theirs);
     }
+    // Told once by each store, however often it was read.
+    expect(bench().broken).toEqual([keyRow, keyRow]);
     await running.keys.remove(mine);
     expect(await running.keys.find(mine)).toBeUndefined();
   });
@@ -144,6 +161,26 @@ function keyTampering(bench: () => Bench): void {
     expect(store.integrityFailures()).toEqual([`materials:${region}/${cka}`]);
   });
 
+  it('takes a row that announces material which has encrypted for what it is: an older copy, put back', async () => {
+    const store = await fill(bench());
+    const announced = 'ab'.repeat(32);
+    const creating = sampleKey({ status: 'creating', backingKeys: [], pendingMaterialId: announced });
+    await store.keys.insert(creating);
+    const [older] = bench().database.administrate('select * from keys where key_id = ?', creating.keyId);
+    const finished = { status: 'enabled', backingKeys: [backingKey(announced)], pendingMaterialId: undefined } as const;
+    await store.keys.update(creating, (key) => ({ ...key, ...finished }));
+    await store.usage.reserve(announced, 1);
+    const columns = Object.keys(older!);
+    const values = Object.values(older!) as (string | number | Buffer | null)[];
+    bench().database.administrate('delete from keys where key_id = ?', creating.keyId);
+    bench().database.administrate(
+      `insert into keys (${columns.join()}) values (${columns.map(() => '?').join()})`,
+      ...values,
+    );
+    expect(await (await bench().open()).keys.unsettled(region, () => true)).toEqual([]);
+    expect(bench().broken).toEqual([`keys:${region}/${accountId}/${creating.keyId}`]);
+  });
+
   it('leaves a broken row out of what the jobs see', async () => {
     const store = await fill(bench());
     bench().database.administrate("update keys set deletion_at_ms = 1, status = 'pendingDeletion' " + thatKey);
@@ -170,7 +207,7 @@ function otherTampering(bench: () => Bench): void {
     for (const store of [running, await bench().open()]) {
       await expect(store.aliases.find(owner, aliasName)).rejects.toMatchObject(refusal);
       await expect(store.aliases.list(owner, undefined, { after: undefined, limit: 9 })).rejects.toMatchObject(refusal);
-      const update = store.aliases.update({ ...alias, ...owner, aliasName });
+      const update = store.aliases.update({ ...alias, ...owner, aliasName }, alias.keyId);
       await expect(update).rejects.toMatchObject(refusal);
       expect(store.integrityFailures()).toEqual([`aliases:${region}/${owner.accountId}/${aliasName}`]);
     }

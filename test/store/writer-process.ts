@@ -13,7 +13,13 @@ process.on('SIGXFSZ', () => undefined);
 
 const say = (line: string) => writeSync(1, `${line}\n`);
 const token = new FakeToken(tokenFile);
-const store = await openStore({ path, tokens: { of: () => token }, defaultRegion: region, clock: systemClock });
+const store = await openStore({
+  path,
+  tokens: { of: () => token },
+  defaultRegion: region,
+  clock: systemClock,
+  onBroken: () => undefined,
+});
 let failures = 0;
 for (let n = 0; count === '0' || n < Number(count); n++) {
   const key = sampleKey({ policy: 'p'.repeat(2_000) });

@@ -1,6 +1,6 @@
 // A whole gateway in this process on in-memory ports, listening on a port of its own, and SDK clients for it.
 import type { AddressInfo } from 'node:net';
-import { KMSClient } from '@aws-sdk/client-kms';
+import { CreateKeyCommand, KMSClient, type CreateKeyCommandInput, type KeyMetadata } from '@aws-sdk/client-kms';
 import { createAuthenticator } from '../../src/authn/authenticate.js';
 import { createAwsJsonServer } from '../../src/facades/aws-json/server.js';
 import { systemRandom } from '../../src/kernel/random.js';
@@ -75,3 +75,15 @@ export async function startLine() {
 }
 
 export type TestLine = Awaited<ReturnType<typeof startLine>>;
+
+/** Name and message of the error that a call ends in. */
+export async function failure(call: Promise<unknown>): Promise<string> {
+  return call.then(
+    () => 'no error',
+    (error: unknown) => (error instanceof Error ? `${error.name}: ${error.message}` : String(error)),
+  );
+}
+
+export async function createKey(client: KMSClient, input: CreateKeyCommandInput = {}): Promise<KeyMetadata> {
+  return (await client.send(new CreateKeyCommand(input))).KeyMetadata!;
+}

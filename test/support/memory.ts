@@ -127,7 +127,10 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
       },
       due: async (region, nowMs) =>
         [...keys.values()].filter(
-          (key) => key.region === region && key.status === 'pendingDeletion' && (key.deletionAtMs ?? 0) <= nowMs,
+          (key) =>
+            key.region === region &&
+            (key.status === 'pendingDeletion' || key.status === 'deleting') &&
+            (key.deletionAtMs ?? 0) <= nowMs,
         ),
       unsettled: async (region, isAbandoned) =>
         [...keys.values()].filter(
@@ -154,7 +157,7 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
         aliases.set(arn, alias);
       },
       update: async (alias) => void aliases.set(existingAlias(alias, alias.aliasName), alias),
-      remove: async (scope, name) => void aliases.delete(existingAlias(scope, name)),
+      remove: async (scope, aliasName) => void aliases.delete(existingAlias(scope, aliasName)),
     },
     credentials: {
       find: async (id) => credentials.get(id),
@@ -170,6 +173,7 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
     },
     leases: { take: async () => true },
     integrityFailures: () => [],
+    wrongToken: async () => undefined,
     close: async () => undefined,
   };
 }
