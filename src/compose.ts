@@ -12,6 +12,7 @@ import type { Fatal, FromGateway, GatewayConfig, ToGateway } from './config/proc
 import { adminHost, createAdminServer, type Readiness } from './facades/admin/server.js';
 import { createAwsJsonServer } from './facades/aws-json/server.js';
 import { systemClock } from './kernel/clock.js';
+import type { DrainableServer } from './kernel/drainable-server.js';
 import { systemRandom } from './kernel/random.js';
 import { isAbandoned, laneIncarnation } from './model/lane.js';
 import type { Services } from './operations/define.js';
@@ -30,7 +31,6 @@ import { createRegionTokens, type RegionTokens } from './token/regions.js';
 
 const upkeepEveryMs = 60_000;
 const auditRetryMs = 1000;
-const drainPollMs = 50;
 
 interface Gateway {
   readonly config: GatewayConfig;
@@ -143,7 +143,7 @@ async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gatewa
   return { config, services, store, audit, tokens, metrics: createMetrics(), log, incarnation };
 }
 
-function createServer({ config, services, store, metrics, log }: Gateway): Server {
+function createServer({ config, services, store, metrics, log }: Gateway): DrainableServer {
   const authenticator = createAuthenticator({
     credentials: store.credentials,
     clock: systemClock,
@@ -247,7 +247,7 @@ const auditAccessKey =
       create,
     );
 
-function createAdmin({ audit, store, tokens, metrics, config }: Gateway): Server {
+function createAdmin({ audit, store, tokens, metrics, config }: Gateway): DrainableServer {
   const ready = (): Readiness => {
     const { writable, reason } = audit.state();
     const broken = store.integrityFailures();
@@ -284,21 +284,17 @@ function listen(server: Server, host: string, port: number, setting: string): Pr
   });
 }
 
-async function stop(gateway: Gateway, server: Server, admin: Server | undefined, job: Job): Promise<void> {
-  await drain(server);
-  if (admin !== undefined) await drain(admin);
+async function stop(
+  gateway: Gateway,
+  server: DrainableServer,
+  admin: DrainableServer | undefined,
+  job: Job,
+): Promise<void> {
+  await Promise.all([server.drain(), admin?.drain()]);
   await job.stop();
   await gateway.audit.close();
   await gateway.tokens.close();
   await gateway.store.close();
-}
-
-/** Takes no new connection, lets requests in flight finish, and closes each connection as it falls idle. */
-async function drain(server: Server): Promise<void> {
-  const closed = new Promise((resolve) => server.close(resolve));
-  const idle = setInterval(() => server.closeIdleConnections(), drainPollMs);
-  await closed;
-  clearInterval(idle);
 }
 
 class FatalGatewayError extends Error {

@@ -5,7 +5,7 @@ import type { Principal } from './principal.js';
 
 /** Fragments named …Json must be JSON already, on one line. */
 export interface AuditRecordParts {
-  /** Milliseconds since 1970, when the request was completed. */
+  /** Milliseconds since 1970, when the request was completed: now. */
   readonly eventTimeMs: number;
   readonly eventName: string;
   readonly awsRegion: string;
@@ -88,14 +88,11 @@ export function rootIdentityJson(principal: Principal): string {
   return json;
 }
 
-/** `userIdentity` of a caller nobody could authenticate. `accessKeyId`: what the request claimed. */
+/** `userIdentity` of a caller nobody could authenticate. `accessKeyId`: what the request claimed, if it has the form of one. */
 export function unknownIdentityJson(accessKeyId?: string): string {
   if (accessKeyId === undefined) return '{"type":"Unknown"}';
   return `{"type":"Unknown","accessKeyId":${quoted(accessKeyId)}}`;
 }
-
-export const userIdentityJson = (principal: Principal | undefined, claimedAccessKeyId?: string): string =>
-  principal === undefined ? unknownIdentityJson(claimedAccessKeyId) : rootIdentityJson(principal);
 
 const keyResources = new WeakMap<KeyRef, string>();
 

@@ -15,7 +15,8 @@ export type Struct<M extends Members> = { readonly [K in keyof M]: ValueOf<M[K]>
 const serialization = (): BridgeError =>
   new BridgeError('SerializationException', 'Start of structure or map found where not expected.');
 
-const lowerFirst = (name: string): string => name.charAt(0).toLowerCase() + name.slice(1);
+/** Member names in messages and audit records. */
+export const lowerFirst = (name: string): string => name.charAt(0).toLowerCase() + name.slice(1);
 const fails = (value: string | undefined, at: string, must: string): string =>
   `Value ${value === undefined ? '' : `'${value}' `}at '${at}' failed to satisfy constraint: Member must ${must}`;
 

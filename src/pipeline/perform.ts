@@ -36,14 +36,12 @@ export type Outcome =
 
 export async function perform(line: Line, incoming: Incoming): Promise<Outcome> {
   const { services } = line;
-  const { audit, random } = services;
+  const { audit, clock, random } = services;
   const requestId = random.uuid();
-  const nowMs = services.clock.now();
-  const { sourceIp, userAgent, operationName } = incoming;
-  const trail = new Trail(
-    { requestId, nowMs, sourceIp, userAgent, operationName, defaultRegion: line.defaultRegion },
-    () => random.uuid(),
-  );
+  const nowMs = clock.now();
+  const { request, sourceIp, userAgent, operationName } = incoming;
+  const { defaultRegion } = line;
+  const trail = new Trail({ requestId, request, sourceIp, userAgent, operationName, defaultRegion }, clock, random);
   try {
     if (incoming.refusal !== undefined) throw incoming.refusal;
     const caller = trail.caller(await line.authenticator.authenticate(incoming.request));

@@ -1,8 +1,8 @@
 // What the daemon does of itself, without a caller (a deletion that is due, an automatic rotation, a first access key …): audited as
 // CloudTrail's AwsServiceEvent, changes with an intent first.
 import { BridgeError } from '../kernel/errors.js';
-import { auditRecord, type AuditRecordParts } from '../model/audit-record.js';
-import { arnOfKey, type Key } from '../model/key.js';
+import { auditRecord, keyResourceJson, resourcesJson, type AuditRecordParts } from '../model/audit-record.js';
+import type { Key } from '../model/key.js';
 import type { Services } from '../operations/define.js';
 
 export interface Occurrence {
@@ -18,7 +18,7 @@ export const ofKey = (eventName: string, key: Key): Occurrence => ({
   eventName,
   region: key.region,
   accountId: key.accountId,
-  resourcesJson: JSON.stringify([{ accountId: key.accountId, type: 'AWS::KMS::Key', ARN: arnOfKey(key) }]),
+  resourcesJson: resourcesJson([keyResourceJson(key)]),
 });
 
 /** Runs a change between its intent and its event. Throws what the change throws, after that is recorded. */

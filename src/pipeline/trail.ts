@@ -1,15 +1,26 @@
 // What the audit will say of one call: filled in step by step, so that a call that fails anywhere leaves what was known by then.
 // Only members an operation lists reach the log; secrets and plaintexts are in none of the lists.
+import type { Clock } from '../kernel/clock.js';
 import type { BridgeError } from '../kernel/errors.js';
-import { auditRecord, rootIdentityJson, unknownIdentityJson, type AuditRecordParts } from '../model/audit-record.js';
-import { arnOfKey } from '../model/key.js';
+import type { Random } from '../kernel/random.js';
+import {
+  aliasResourceJson,
+  auditRecord,
+  keyResourceJson,
+  resourcesJson,
+  rootIdentityJson,
+  unknownIdentityJson,
+  type AuditRecordParts,
+} from '../model/audit-record.js';
+import type { SignedRequest } from '../model/request.js';
 import type { AnyOperation, Input } from '../operations/define.js';
+import { lowerFirst } from '../operations/shapes.js';
 import type { Caller } from '../ports/authenticator.js';
 import type { Resolved } from './resolve.js';
 
 export interface TrailStart {
   readonly requestId: string;
-  readonly nowMs: number;
+  readonly request: SignedRequest;
   readonly sourceIp: string;
   readonly userAgent: string;
   readonly operationName: string | undefined;
@@ -21,21 +32,23 @@ interface FieldNames {
   readonly additional: readonly (readonly [member: string, printed: string])[];
 }
 
-const lowerFirst = (name: string): string => name.charAt(0).toLowerCase() + name.slice(1);
 const fieldNames = new WeakMap<AnyOperation, FieldNames>();
-const resourceJson = new WeakMap<object, string>();
+/** The form of AWS's access key ids. Anything else is a stranger's text and stays out of the log. */
+const claimedCredential = /\bCredential=([A-Z0-9]{16,128})\//;
 
 export class Trail {
   readonly #start: TrailStart;
-  readonly #newEventId: () => string;
+  readonly #clock: Clock;
+  readonly #random: Random;
   #caller: Caller | undefined;
   #operation: AnyOperation | undefined;
   #input: Input | undefined;
   #resources: readonly Resolved[] = [];
 
-  constructor(start: TrailStart, newEventId: () => string) {
+  constructor(start: TrailStart, clock: Clock, random: Random) {
     this.#start = start;
-    this.#newEventId = newEventId;
+    this.#clock = clock;
+    this.#random = random;
   }
 
   get authenticated(): boolean {
@@ -86,19 +99,20 @@ export class Trail {
     const caller = this.#caller;
     const operation = this.#operation;
     return {
-      eventTimeMs: start.nowMs,
+      eventTimeMs: this.#clock.now(),
       eventName: operation?.name ?? start.operationName ?? 'Unknown',
       awsRegion: caller?.region ?? start.defaultRegion,
       sourceIp: start.sourceIp,
       userAgent: start.userAgent,
-      userIdentityJson: caller === undefined ? unknownIdentityJson() : rootIdentityJson(caller.principal),
+      userIdentityJson:
+        caller === undefined ? unknownIdentityJson(claimedKeyId(start.request)) : rootIdentityJson(caller.principal),
       requestParametersJson:
         operation === undefined || this.#input === undefined ? 'null' : requestJson(operation, this.#input),
       responseElementsJson,
       requestId: start.requestId,
-      eventId: this.#newEventId(),
+      eventId: this.#random.uuid(),
       readOnly: operation?.readOnly ?? true,
-      ...(this.#resources.length === 0 ? {} : { resourcesJson: resourcesJson(this.#resources) }),
+      ...(this.#resources.length === 0 ? {} : { resourcesJson: resourcesOf(this.#resources) }),
       ...(caller === undefined ? {} : { recipientAccountId: caller.principal.accountId }),
     };
   }
@@ -142,25 +156,17 @@ function lowerMembers(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [lowerFirst(name), lowerMembers(member)]));
 }
 
-function resourcesJson(resources: readonly Resolved[]): string {
-  let json = '';
-  for (const resource of resources) {
-    const item = resourceItem(resource);
-    if (item !== undefined) json += json === '' ? item : `,${item}`;
+function resourcesOf(resources: readonly Resolved[]): string {
+  const entries: string[] = [];
+  for (const { key, ownerId, target, arn } of resources) {
+    if (key !== undefined) entries.push(keyResourceJson(key));
+    else if (target.kind === 'alias' && arn !== undefined && ownerId !== undefined)
+      entries.push(aliasResourceJson(arn, ownerId));
   }
-  return `[${json}]`;
+  return resourcesJson(entries);
 }
 
-function resourceItem(resource: Resolved): string | undefined {
-  const { key, ownerId, target } = resource;
-  if (key !== undefined) {
-    let item = resourceJson.get(key);
-    if (item === undefined) {
-      item = JSON.stringify({ accountId: key.accountId, type: 'AWS::KMS::Key', ARN: arnOfKey(key) });
-      resourceJson.set(key, item);
-    }
-    return item;
-  }
-  if (target.kind !== 'alias' || resource.arn === undefined) return undefined;
-  return JSON.stringify({ accountId: ownerId, type: 'AWS::KMS::Alias', ARN: resource.arn });
+function claimedKeyId({ rawHeaders }: SignedRequest): string | undefined {
+  const at = rawHeaders.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === 'authorization');
+  return at < 0 ? undefined : claimedCredential.exec(rawHeaders[at + 1] ?? '')?.[1];
 }

@@ -4,16 +4,21 @@
 export type AuditKind = 'event' | 'intent';
 
 export interface AuditLog {
-  /** Throws KMSInternal at once when the log cannot be written now, so that the token is not touched for nothing. */
+  /**
+   * Throws at once when the log cannot take a record now, so that the token is not touched for nothing: KMSInternal when it cannot be
+   * written, Throttling when too much waits to be written.
+   */
   requireWritable(): void;
   /**
    * Appends one CloudTrail-shaped record (serialised JSON, one line, at most 128 KiB) to the chain. Resolves when it is on disk
-   * (fdatasync); rejects with KMSInternal when it is not and will not be: then no answer but an error may leave.
+   * (fdatasync); rejects with KMSInternal, or with Throttling when the queue is full, when it is not and will not be: then no answer
+   * but an error may leave.
    */
   append(kind: AuditKind, record: string): Promise<void>;
   /**
-   * For calls that failed before anybody was authenticated: the first of a second are appended as they are, the rest are counted
-   * by source address and error code and appended as one record a second each, so that a flood cannot fill the disk.
+   * For calls that failed before anybody was authenticated: the first of a second and of an hour are appended as they are, the rest are
+   * counted by source address and error code, and the counts appended together as one record a second, or a minute in a long flood, so
+   * that nobody can fill the disk. Rejects as `append` does; resolves at once for a call that was only counted.
    */
   appendUnauthenticated(sourceIp: string, errorCode: string, record: string): Promise<void>;
 }

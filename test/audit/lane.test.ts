@@ -92,6 +92,21 @@ describe('the format', () => {
   });
 });
 
+describe('calls of nobody', () => {
+  it('are all in the log after a close, written or counted', async () => {
+    const directory = ownFolder();
+    const lane = await open(directory, { clock: { now: () => 0 } });
+    for (let n = 0; n < 30; n++) await lane.appendUnauthenticated('192.0.2.1', 'A', record(n));
+    await lane.close();
+    const [counted, ...rest] = lines(directory).slice(20);
+    expect(rest).toEqual([]);
+    expect(counted!.record).toMatchObject({
+      eventName: 'UnauthenticatedRequests',
+      serviceEventDetails: { total: 10, counts: [{ sourceIPAddress: '192.0.2.1', errorCode: 'A', count: 10 }] },
+    });
+  });
+});
+
 describe('recovery', () => {
   it('cuts a last line torn at any byte, and nothing else', async () => {
     const directory = ownFolder();

@@ -1,6 +1,6 @@
 // The admin port: whether the daemon lives, whether it can serve, and its figures. Reads only, no bodies, for 127.0.0.1 alone.
-import { createServer, type Server } from 'node:http';
 import express, { type NextFunction, type Request, type Response } from 'express';
+import { DrainableServer } from '../../kernel/drainable-server.js';
 
 /** The address to listen on: nothing here is authenticated. */
 export const adminHost = '127.0.0.1';
@@ -20,7 +20,14 @@ export interface AdminOptions {
  * GET /health/live: 200 while the process answers. GET /health/ready: 200, or 503 with the checks that fail. GET /metrics. The caller
  * listens, on `adminHost`.
  */
-export function createAdminServer({ ready, metrics }: AdminOptions): Server {
+export function createAdminServer({ ready, metrics }: AdminOptions): DrainableServer {
+  const server = new DrainableServer({
+    maxHeaderSize: 8_192,
+    headersTimeout: 5_000,
+    requestTimeout: 5_000,
+    keepAliveTimeout: 5_000,
+  });
+  server.maxConnections = 64;
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -30,18 +37,18 @@ export function createAdminServer({ ready, metrics }: AdminOptions): Server {
     const state = ready();
     response.status(state.ready ? 200 : 503).json(state);
   });
-  app.get('/metrics', async (_request, response) => {
-    const text = await metrics();
-    response.type('text/plain; version=0.0.4; charset=utf-8').send(text);
+  // The only answer that is not given at once.
+  app.get('/metrics', async (request, response) => {
+    if (!server.begin(request, response)) return;
+    try {
+      response.type('text/plain; version=0.0.4; charset=utf-8').send(await metrics());
+    } finally {
+      server.end(request);
+    }
   });
   app.use((_request: Request, response: Response) => void response.status(404).json({ message: 'not found' }));
   app.use(failed);
-
-  const server = createServer(
-    { maxHeaderSize: 8_192, headersTimeout: 5_000, requestTimeout: 5_000, keepAliveTimeout: 5_000 },
-    app,
-  );
-  server.maxConnections = 64;
+  server.on('request', app);
   return server;
 }
 

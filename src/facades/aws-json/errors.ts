@@ -1,15 +1,11 @@
 // How each error of the line looks on AWS's JSON 1.1 wire.
-import type { BridgeError, ErrorCode } from '../../kernel/errors.js';
+import { errorCodes, type BridgeError, type ErrorCode } from '../../kernel/errors.js';
 
-const status = {
-  DependencyTimeoutException: 500,
-  KMSInternalException: 500,
-  KeyUnavailableException: 500,
-  RequestEntityTooLargeException: 413,
-} as const satisfies Partial<Record<ErrorCode, number>>;
+/** AWS answers 400 to what is the caller's fault and 500 to what is the service's, with these exceptions. */
+const exceptions: { readonly [code in ErrorCode]?: number } = { RequestEntityTooLargeException: 413 };
 
 export function statusOf(code: ErrorCode): number {
-  return code in status ? status[code as keyof typeof status] : 400;
+  return exceptions[code] ?? (errorCodes[code] === 'service' ? 500 : 400);
 }
 
 /** `{"__type": …, "message": …}`; AWS leaves the message out for some codes, and so does the line. */

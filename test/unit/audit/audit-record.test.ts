@@ -9,7 +9,6 @@ import {
   resourcesJson,
   rootIdentityJson,
   unknownIdentityJson,
-  userIdentityJson,
 } from '../../../src/model/audit-record.js';
 
 const principal = {
@@ -151,8 +150,8 @@ describe('a record', () => {
 
 describe('fragments', () => {
   it('say who called, or what he claimed', () => {
-    expect(userIdentityJson(principal)).toBe(rootIdentityJson(principal));
-    expect(JSON.parse(userIdentityJson(undefined))).toEqual({ type: 'Unknown' });
+    expect(JSON.parse(rootIdentityJson(principal))).toEqual({ ...principal, principalId: '111122223333' });
+    expect(JSON.parse(unknownIdentityJson())).toEqual({ type: 'Unknown' });
     expect(JSON.parse(unknownIdentityJson('AKIA"x'))).toEqual({ type: 'Unknown', accessKeyId: 'AKIA"x' });
   });
 

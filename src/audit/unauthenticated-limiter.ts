@@ -1,12 +1,17 @@
-// Calls that failed before anybody was authenticated: a few a second are written one by one, the rest are counted and written as one
-// record a second, so that whoever can reach the port cannot fill the disk. What it keeps in memory is bounded.
+// Calls that failed before anybody was authenticated: some are written one by one, the rest are counted and written as one record now and
+// then, so that whoever can reach the port cannot fill the disk, however long he goes on. What it keeps in memory is bounded.
 import type { Clock } from '../kernel/clock.js';
 import { type ServiceEvent, timestamp } from './service-event.js';
 
-const perSecond = 20;
+const mostPerSecond = 20;
+/** Under 70 MB a day, when every record is as long as a stranger can make it. */
+const mostPerHour = 1000;
+const hourSeconds = 3600;
 const mostPairs = 256;
 const longestText = 64;
 const flushMs = 1000;
+/** Once the hour's records are used up. */
+const slowFlushMs = 60_000;
 
 interface Count {
   readonly sourceIPAddress: string;
@@ -22,13 +27,15 @@ interface Tally {
   lastMs: number;
 }
 
-export class Flood {
+export class UnauthenticatedLimiter {
   readonly #append: (record: string) => Promise<void>;
   readonly #appendOwn: (record: string) => Promise<void>;
   readonly #event: ServiceEvent;
   readonly #clock: Clock;
   #second = 0;
-  #written = 0;
+  #writtenInSecond = 0;
+  #hour = 0;
+  #writtenInHour = 0;
   #tally: Tally | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -45,18 +52,10 @@ export class Flood {
     this.#clock = options.clock;
   }
 
-  /** Resolves at once when the request was only counted: the count is then in memory for a second at most. */
+  /** Resolves at once when the request was only counted: the count is then in memory for a second, or for a minute in a long flood. */
   append(sourceIp: string, errorCode: string, record: string): Promise<void> {
     const nowMs = this.#clock.now();
-    const second = Math.floor(nowMs / 1000);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#written = 0;
-    }
-    if (this.#written < perSecond) {
-      this.#written += 1;
-      return this.#append(record);
-    }
+    if (this.#mayWrite(Math.floor(nowMs / 1000))) return this.#append(record);
     this.#count(sourceIp.slice(0, longestText), errorCode.slice(0, longestText), 1, nowMs);
     this.#schedule();
     return Promise.resolve();
@@ -84,6 +83,22 @@ export class Flood {
     }
   }
 
+  #mayWrite(second: number): boolean {
+    const hour = Math.floor(second / hourSeconds);
+    if (hour !== this.#hour) {
+      this.#hour = hour;
+      this.#writtenInHour = 0;
+    }
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#writtenInSecond = 0;
+    }
+    if (this.#writtenInSecond >= mostPerSecond || this.#writtenInHour >= mostPerHour) return false;
+    this.#writtenInSecond += 1;
+    this.#writtenInHour += 1;
+    return true;
+  }
+
   #count(sourceIPAddress: string, errorCode: string, count: number, atMs: number): void {
     this.#tally ??= { pairs: new Map(), others: 0, firstMs: atMs, lastMs: atMs };
     const tally = this.#tally;
@@ -109,6 +124,7 @@ export class Flood {
   }
 
   #schedule(): void {
-    this.#timer ??= setTimeout(() => void this.flush(), flushMs).unref();
+    const afterMs = this.#writtenInHour < mostPerHour ? flushMs : slowFlushMs;
+    this.#timer ??= setTimeout(() => void this.flush(), afterMs).unref();
   }
 }

@@ -1,0 +1,67 @@
+// An HTTP server that ends in good order: a call that was taken in is answered, and no connection without one keeps the process alive.
+import { type IncomingMessage, Server, type ServerOptions, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** How long clients may take to fetch the last answers of a drain. */
+const lingerMs = 1_000;
+
+export class DrainableServer extends Server {
+  readonly #sockets = new Set<Socket>();
+  /** In the order they were taken in; without a response where the answer is written on the bare socket. */
+  readonly #calls = new Map<IncomingMessage, ServerResponse | undefined>();
+  #draining = false;
+  #answered: () => void = () => undefined;
+
+  constructor(options: ServerOptions) {
+    super(options);
+    this.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
+  }
+
+  get calls(): number {
+    return this.#calls.size;
+  }
+
+  /** Takes a call in, whose `end` must follow. False during a drain: it must stay unanswered, since its connection is about to close. */
+  begin(request: IncomingMessage, response?: ServerResponse): boolean {
+    if (this.#draining) return false;
+    this.#calls.set(request, response);
+    return true;
+  }
+
+  /** The call's answer was handed to its socket, or nobody is there to hear it. */
+  end(request: IncomingMessage): void {
+    this.#calls.delete(request);
+    if (this.#draining && this.#calls.size === 0) this.#answered();
+  }
+
+  /** The answer that will be the last on this connection as far as is known. */
+  lastAnswerOn(socket: Socket): ServerResponse | undefined {
+    let last: ServerResponse | undefined;
+    for (const [request, response] of this.#calls) if (request.socket === socket) last = response ?? last;
+    return last;
+  }
+
+  /**
+   * Takes nothing more in and closes every connection that waits for no answer, however much of a request has come over it. Resolves when
+   * all calls are answered and all connections are closed.
+   */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    const closed = new Promise<void>((resolve) => this.close(() => resolve()));
+    for (const socket of this.#sockets) this.#closeAfterAnswers(socket);
+    if (this.#calls.size > 0) await new Promise<void>((resolve) => (this.#answered = resolve));
+    const lingered = setTimeout(() => this.closeAllConnections(), lingerMs);
+    await closed;
+    clearTimeout(lingered);
+  }
+
+  #closeAfterAnswers(socket: Socket): void {
+    const last = this.lastAnswerOn(socket);
+    if (last === undefined) socket.destroySoon();
+    // Node says so in the answer, and closes when it has left.
+    else last.shouldKeepAlive = false;
+  }
+}
