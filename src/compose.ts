@@ -2,7 +2,6 @@
 // and drains when it is told to stop.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { AddressInfo } from 'node:net';
 import type { Server } from 'node:http';
 import { AuditDamagedError } from './audit/recover.js';
 import { openAuditLane, type AuditLane } from './audit/lane.js';
@@ -21,7 +20,7 @@ import { deleteDueKeys, reconcile, undoStaleCreations, type OnFailure } from './
 import { createMessageCount } from './pipeline/message-count.js';
 import { audited, noticed } from './pipeline/service-event.js';
 import type { Store } from './ports/store.js';
-import { ignoreTerminalSignals } from './process/child.js';
+import { ignoreTerminalSignals } from './kernel/terminal-signals.js';
 import { runJob, type Job } from './process/jobs.js';
 import { createLog, type Log } from './process/log.js';
 import { createMetrics, type Metrics } from './process/metrics.js';
@@ -66,7 +65,7 @@ export function runGateway(): void {
         tokens?.ready(message.region);
         break;
       case 'token-down':
-        tokens?.down(message.region);
+        tokens?.down(message.region, message.broken);
         break;
       case 'stop':
         void (running ?? Promise.resolve(() => Promise.resolve()))
@@ -98,11 +97,11 @@ async function start(config: GatewayConfig, tokens: RegionTokens): Promise<() =>
       ? await ensureRootCredentials(store.credentials, services.random, config.accounts, auditAccessKey(gateway))
       : undefined;
   const server = createServer(gateway);
-  const port = await listen(server, config.host, config.port, 'HSM_BRIDGE_PORT');
+  await listen(server, config.host, config.port, 'HSM_BRIDGE_PORT');
   const admin = config.adminPort === undefined ? undefined : createAdmin(gateway);
-  const adminPort = admin && (await listen(admin, adminHost, config.adminPort ?? 0, 'HSM_BRIDGE_ADMIN_PORT'));
+  if (admin !== undefined) await listen(admin, adminHost, config.adminPort ?? 0, 'HSM_BRIDGE_ADMIN_PORT');
   const job = upkeepJob(gateway);
-  send({ type: 'ready', port, adminPort, ...(rootCredentials === undefined ? {} : { rootCredentials }) });
+  send({ type: 'ready', ...(rootCredentials === undefined ? {} : { rootCredentials }) });
   return () => stop(gateway, server, admin, job);
 }
 
@@ -271,7 +270,7 @@ function createAdmin({ audit, store, tokens, metrics, config }: Gateway): Draina
   return createAdminServer({ ready, metrics: text });
 }
 
-function listen(server: Server, host: string, port: number, setting: string): Promise<number> {
+function listen(server: Server, host: string, port: number, setting: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const inUse = error.code === 'EADDRINUSE';
@@ -280,7 +279,7 @@ function listen(server: Server, host: string, port: number, setting: string): Pr
         : error.message;
       reject(fatal(inUse ? 'port-in-use' : 'configuration', message));
     });
-    server.listen(port, host, () => resolve((server.address() as AddressInfo).port));
+    server.listen(port, host, resolve);
   });
 }
 

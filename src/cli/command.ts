@@ -64,7 +64,7 @@ async function run(config: DaemonConfig): Promise<number> {
       gatewayArguments: ['gateway'],
       tokenHostArguments: ['token-host'],
     },
-    environment: reduceEnvironment(),
+    environment: reduceEnvironment(config.mode),
     log,
     print: (text) => void process.stdout.write(text),
   });

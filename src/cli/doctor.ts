@@ -1,12 +1,13 @@
 // `hsm-bridge doctor`: looks for the commonest set-up mistakes and says what to type. It changes nothing, logs in nowhere, and may be run
 // beside a running daemon.
-import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { ConfigurationError, type DaemonConfig, type RegionConfig } from '../config/daemon.js';
-import { packageRoot } from '../config/load.js';
+import { packageRoot, tokenHostEnvironment } from '../config/load.js';
+import { runFolder } from '../process/home.js';
 import { tryLockHome } from '../process/lock.js';
 import { portProblem } from '../process/ports.js';
-import { bindingProblem, probeModule } from './probe-token.js';
+import { bindingProblem, probeModule, probeProfile, type Surroundings } from './probe-token.js';
 
 export interface Finding {
   readonly subject: string;
@@ -32,7 +33,8 @@ export async function diagnose(load: () => Promise<DaemonConfig>): Promise<reado
     { subject: 'configuration', note: running ? ' (a daemon runs with it)' : '' },
     homeFinding(config.home),
   );
-  for (const region of config.regions) findings.push(...(await regionFindings(region)));
+  const surroundings = surroundingsOf(config);
+  for (const region of config.regions) findings.push(...(await regionFindings(region, surroundings)));
   if (!running) findings.push(...(await portFindings(config)));
   return findings;
 }
@@ -69,16 +71,14 @@ function homeFinding(home: string): Finding {
   return { subject };
 }
 
-async function regionFindings(config: RegionConfig): Promise<Finding[]> {
+async function regionFindings(config: RegionConfig, shared: Surroundings): Promise<Finding[]> {
   const { region, tokenHost } = config;
   const pin = pinFinding(config);
   const subject = `module of ${region}`;
-  const places = profileModules(tokenHost.profilePath);
-  if (places === undefined) {
-    return [
-      { subject, problem: `${tokenHost.profilePath} is no vendor profile: correct regions.${region}.profile` },
-      pin,
-    ];
+  const surroundings = { ...shared, environment: { ...shared.environment, ...config.environment } };
+  const places = await probeProfile(tokenHost.profilePath, surroundings);
+  if ('problem' in places) {
+    return [{ subject, problem: `${oneLine(places.problem)}: correct regions.${region}.profile` }, pin];
   }
   const paths = tokenHost.modulePath === undefined ? places.paths : [tokenHost.modulePath];
   const modulePath = paths.find((path) => existsSync(path));
@@ -86,17 +86,21 @@ async function regionFindings(config: RegionConfig): Promise<Finding[]> {
     const remedy = config.softhsm === undefined ? `set regions.${region}.modulePath` : setUp;
     return [{ subject, problem: `there is none at ${paths.join(', ')}: ${remedy}` }, pin];
   }
-  return [{ subject, note: ` (${modulePath})` }, await tokenFinding(config, modulePath, places.initString), pin];
+  const token = await tokenFinding(config, modulePath, () => probeModule(modulePath, places.initString, surroundings));
+  return [{ subject, note: ` (${modulePath})` }, token, pin];
 }
 
-async function tokenFinding(config: RegionConfig, modulePath: string, initString?: string): Promise<Finding> {
-  const { region, tokenHost, environment, softhsm } = config;
+async function tokenFinding(
+  { region, tokenHost, environment, softhsm }: RegionConfig,
+  modulePath: string,
+  ask: () => ReturnType<typeof probeModule>,
+): Promise<Finding> {
   const subject = `token of ${region}`;
   // Development mode makes a Region's token, and SoftHSM's configuration before it, when the Region is first used.
   if (softhsm !== undefined && !existsSync(environment['SOFTHSM2_CONF'] ?? '')) {
     return { subject, note: ' (made when it is first used)' };
   }
-  const probe = await probeModule(modulePath, environment, initString);
+  const probe = await ask();
   if ('problem' in probe) return { subject, problem: `${modulePath} does not work: ${probe.problem}` };
   if (probe.labels.includes(tokenHost.tokenLabel)) return { subject, note: ` (${tokenHost.tokenLabel})` };
   if (softhsm !== undefined) return { subject, note: ' (made when it is first used)' };
@@ -108,6 +112,13 @@ async function tokenFinding(config: RegionConfig, modulePath: string, initString
       `(pkcs11-tool --module ${modulePath} --init-token --label "${tokenHost.tokenLabel}", then --init-pin)`,
   };
 }
+
+/** As near to what a token host will have as can be had without making anything. */
+function surroundingsOf({ mode, home }: DaemonConfig): Surroundings {
+  return { environment: tokenHostEnvironment(mode), cwd: nearestExisting(runFolder(home)) };
+}
+
+const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, ' ');
 
 function pinFinding({ region, tokenHost, softhsm }: RegionConfig): Finding {
   const subject = `PIN file of ${region}`;
@@ -143,25 +154,6 @@ async function portFindings(config: DaemonConfig): Promise<Finding[]> {
         : { subject, problem: `${problem}: free it or choose another (${setting})` };
     }),
   );
-}
-
-interface ModulePlaces {
-  readonly paths: readonly string[];
-  readonly initString: string | undefined;
-}
-
-/** Where a profile looks for its module, and what it gives C_Initialize; undefined when the file is no profile. */
-function profileModules(profilePath: string): ModulePlaces | undefined {
-  try {
-    const profile = JSON.parse(readFileSync(profilePath, 'utf8')) as {
-      modulePaths: { value: string[] };
-      initString: { value: string | null };
-    };
-    const paths = profile.modulePaths.value.map((path) => resolve(dirname(profilePath), path));
-    return { paths, initString: profile.initString.value ?? undefined };
-  } catch {
-    return undefined;
-  }
 }
 
 async function isRunning(home: string): Promise<boolean> {

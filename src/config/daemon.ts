@@ -21,6 +21,7 @@ export interface DaemonConfig {
   readonly accounts: readonly string[];
   readonly regions: readonly RegionConfig[];
   readonly tokenDeadlineMs: number;
+  readonly startDeadlineMs: number;
   readonly drainDeadlineMs: number;
   readonly logLevel: LogLevel;
 }

@@ -13,7 +13,10 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Configuration of development mode. Throws ConfigurationError. */
 export function loadDevelopment(environment: Environment = process.env, cwd: string = process.cwd()): DaemonConfig {
-  const set = Object.entries(environment).filter(([name, value]) => name.startsWith('HSM_BRIDGE_') && value !== '');
+  const set = Object.entries(environment).filter(
+    // A shell that has sourced dev.env has this one too, which is for clients.
+    ([name, value]) => name.startsWith('HSM_BRIDGE_') && name !== 'HSM_BRIDGE_ADMIN_URL' && value !== '',
+  );
   const parsed = checked(environmentSchema.safeParse(Object.fromEntries(set)), 'environment');
   const home = resolve(cwd, parsed.HSM_BRIDGE_HOME);
   return {
@@ -27,6 +30,7 @@ export function loadDevelopment(environment: Environment = process.env, cwd: str
     accounts: development.accounts,
     regions: development.regions.map((region) => developmentRegion(home, region)),
     tokenDeadlineMs: defaultDeadlines.tokenMs,
+    startDeadlineMs: defaultDeadlines.startMs,
     drainDeadlineMs: defaultDeadlines.drainMs,
     logLevel: parsed.HSM_BRIDGE_LOG_LEVEL,
   };
@@ -36,6 +40,7 @@ export function loadDevelopment(environment: Environment = process.env, cwd: str
 export async function loadFile(file: string): Promise<DaemonConfig> {
   const parsed = checked(fileSchema.safeParse(await readYaml(file)), file);
   const folder = dirname(resolve(file));
+  const home = resolve(folder, parsed.home);
   const regions = Object.entries(parsed.regions).map(([region, settings]): RegionConfig => {
     const { modulePath } = settings;
     return {
@@ -48,6 +53,7 @@ export async function loadFile(file: string): Promise<DaemonConfig> {
         modulePath: modulePath === undefined ? undefined : resolve(folder, modulePath),
         tokenLabel: settings.label,
         pinFile: resolve(folder, settings.pinFile),
+        notesFolder: notesFolder(home),
         socketPath: `${region}.sock`,
         provision: undefined,
       },
@@ -55,7 +61,7 @@ export async function loadFile(file: string): Promise<DaemonConfig> {
   });
   return {
     mode: 'serve',
-    home: resolve(folder, parsed.home),
+    home,
     host: parsed.listen.host,
     port: parsed.listen.port,
     adminPort: parsed.admin.port,
@@ -64,21 +70,29 @@ export async function loadFile(file: string): Promise<DaemonConfig> {
     accounts: parsed.accounts,
     regions,
     tokenDeadlineMs: parsed.deadlines.tokenMs,
+    startDeadlineMs: parsed.deadlines.startMs,
     drainDeadlineMs: parsed.deadlines.drainMs,
     logLevel: parsed.logLevel,
   };
 }
 
-/**
- * Removes from this process's environment all that a child must not inherit (AWS_* above all) and returns what is left: the
- * environment of a token host, to which its Region's own settings are added.
- */
-export function reduceEnvironment(): Readonly<Record<string, string>> {
-  const kept = new Set(['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'NODE_EXTRA_CA_CERTS', 'NODE_OPTIONS']);
-  const left: Record<string, string> = {};
-  for (const [name, value] of Object.entries(process.env)) {
-    if (kept.has(name) && value !== undefined) left[name] = value;
-    else Reflect.deleteProperty(process.env, name);
+/** What a token host has before its Region's own settings: no AWS_* variable, and in service nothing by which Node loads more code. */
+export function tokenHostEnvironment(mode: DaemonConfig['mode']): Readonly<Record<string, string>> {
+  const kept = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'];
+  if (mode === 'dev') kept.push('NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS');
+  return Object.fromEntries(
+    kept.flatMap((name) => {
+      const value = process.env[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}
+
+/** Leaves this process, and so its children, with the environment of a token host, which it returns. */
+export function reduceEnvironment(mode: DaemonConfig['mode']): Readonly<Record<string, string>> {
+  const left = tokenHostEnvironment(mode);
+  for (const name of Object.keys(process.env)) {
+    if (!Object.hasOwn(left, name)) Reflect.deleteProperty(process.env, name);
   }
   return left;
 }
@@ -95,11 +109,14 @@ function developmentRegion(home: string, region: string): RegionConfig {
       modulePath: undefined,
       tokenLabel: `hsm-bridge ${region}`,
       pinFile: join(folder, 'user.pin'),
+      notesFolder: notesFolder(home),
       socketPath: `${region}.sock`,
       provision: { soPinFile: join(folder, 'so.pin') },
     },
   };
 }
+
+const notesFolder = (home: string): string => join(home, 'pins');
 
 function profilePath(profile: string, folder: string): string {
   return profile.includes('/') ? resolve(folder, profile) : join(packageRoot, 'native-config', `${profile}.json`);

@@ -11,6 +11,8 @@ export interface TokenHostConfig {
   readonly tokenLabel: string;
   /** Holds the user PIN on one line, mode 0600; read by the token host alone. */
   readonly pinFile: string;
+  /** Folder for notes about logins that may have cost the PIN an attempt; made when it is needed. */
+  readonly notesFolder: string;
   /** The UNIX socket to listen on, short and relative to the working directory (a path has 107 bytes at most). */
   readonly socketPath: string;
   /** Development mode: the host initialises the token itself when there is none, with PINs it draws and writes first. */
@@ -64,7 +66,8 @@ export type FromTokenHost = { readonly type: 'ready'; readonly token: TokenDescr
 export type ToGateway =
   | { readonly type: 'configure'; readonly config: GatewayConfig }
   | { readonly type: 'token-ready'; readonly region: string }
-  | { readonly type: 'token-down'; readonly region: string }
+  /** `broken`: this Region cannot be served until the daemon starts again. */
+  | { readonly type: 'token-down'; readonly region: string; readonly broken: boolean }
   | { readonly type: 'stop' };
 /** Root access keys of an account, for the files that development mode and the first start write. Never logged. */
 export interface RootCredentials {
@@ -78,13 +81,11 @@ export type FromGateway =
   | { readonly type: 'listening' }
   | {
       readonly type: 'ready';
-      readonly port: number;
-      readonly adminPort: number | undefined;
       /** From gateway 0 only: one entry an account, in the order of `GatewayConfig.accounts`. */
       readonly rootCredentials?: readonly RootCredentials[];
     }
   /** A request needs this Region's token: start its host. */
   | { readonly type: 'token-wanted'; readonly region: string }
-  /** A call passed its deadline: the host hangs and must be killed. */
+  /** The host had something to do for a whole deadline and answered nothing: it hangs and must be killed. */
   | { readonly type: 'token-overrun'; readonly region: string }
   | Fatal;

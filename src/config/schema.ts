@@ -2,7 +2,7 @@
 // and a test compares the two. A setting that is not here is refused.
 import { z } from 'zod';
 
-export const defaultDeadlines = { tokenMs: 10_000, drainMs: 15_000 } as const;
+export const defaultDeadlines = { tokenMs: 10_000, startMs: 60_000, drainMs: 15_000 } as const;
 
 const port = z.int().min(0).max(65_535);
 const regionName = z
@@ -66,7 +66,17 @@ export const fileSchema = z
           .min(100)
           .max(600_000)
           .default(defaultDeadlines.tokenMs)
-          .describe('Milliseconds one call of a token may take; a host that takes longer is killed and restarted.'),
+          .describe(
+            'Milliseconds a call may wait for its token; a host that answers nothing for so long is killed and restarted.',
+          ),
+        startMs: z
+          .int()
+          .min(1000)
+          .max(600_000)
+          .default(defaultDeadlines.startMs)
+          .describe(
+            'Milliseconds from the start of a token host until it is ready; one that takes longer is killed and restarted.',
+          ),
         drainMs: z
           .int()
           .min(100)
@@ -91,7 +101,7 @@ const portText = text(/^\d{1,5}$/, 'a port is a number from 0 to 65535')
   .pipe(port);
 
 /** The environment that `hsm-bridge dev` reads; an empty value counts as unset. */
-export const environmentSchema = z.object({
+export const environmentSchema = z.strictObject({
   HSM_BRIDGE_HOME: path
     .default('.hsm-bridge')
     .describe('Folder for all that the daemon writes, relative to the working directory.'),

@@ -5,8 +5,6 @@
 export interface TokenInfo {
   readonly label: string;
   readonly serial: string;
-  readonly model: string;
-  readonly manufacturer: string;
 }
 
 /** IV ‖ ciphertext ‖ tag. */
@@ -43,6 +41,8 @@ export const daemonKeys = {
   /** AES-256 that wraps access keys' secrets. */
   secrets: Buffer.from('hsmb-secrets--01'),
 } as const;
+
+export const isDaemonKey = (ckaId: Buffer): boolean => Object.values(daemonKeys).some((own) => own.equals(ckaId));
 
 /** The token of each served Region. The token host is started when its token is first used. */
 export interface Tokens {

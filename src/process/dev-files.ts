@@ -1,7 +1,8 @@
 // The files a user sources to talk to the daemon. dev.env exists exactly while the daemon is ready to serve; credentials outlive it.
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RootCredentials } from '../config/processes.js';
+import { writeDurably } from '../kernel/durable-file.js';
 import { whenWritable } from './home.js';
 
 export interface Endpoint {
@@ -35,7 +36,7 @@ export function writeDevEnv(home: string, endpoint: Endpoint, root: RootCredenti
     `AWS_DEFAULT_REGION=${endpoint.region}`,
     `HSM_BRIDGE_ADMIN_URL=${adminUrl(endpoint.adminPort)}`,
   ];
-  writeAtomically(devEnvPath(home), `${lines.join('\n')}\n`);
+  write(devEnvPath(home), `${lines.join('\n')}\n`);
 }
 
 export function removeDevEnv(home: string): void {
@@ -48,21 +49,7 @@ export function writeCredentials(home: string, mode: 'dev' | 'serve', roots: rea
     const name = index === 0 ? 'default' : mode === 'dev' && index === 1 ? 'second-account' : root.accountId;
     return `[${name}]\naws_access_key_id = ${root.accessKeyId}\naws_secret_access_key = ${root.secretAccessKey}\n`;
   });
-  writeAtomically(join(home, 'credentials'), profiles.join('\n'));
+  write(join(home, 'credentials'), profiles.join('\n'));
 }
 
-/** A reader sees the old file or the new one, whole; mode 0600. */
-function writeAtomically(path: string, text: string): void {
-  const temporary = `${path}.tmp`;
-  whenWritable(path, () => {
-    rmSync(temporary, { force: true });
-    const file = openSync(temporary, 'wx', 0o600);
-    try {
-      writeSync(file, text);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(temporary, path);
-  });
-}
+const write = (path: string, text: string): void => whenWritable(path, () => writeDurably(path, text));

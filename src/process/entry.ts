@@ -27,11 +27,18 @@ export function gatewayForker(entry: ChildEntry, cwd: string): () => ChildProces
   };
 }
 
+/** Its PIN must not end in a core dump. The shell becomes the host: one process, one pid, the same channel. */
+const shell = {
+  execPath: '/bin/sh',
+  // What a shell exports by itself is not the host's.
+  execArgv: ['-c', 'ulimit -c 0 && unset PWD OLDPWD SHLVL && exec "$@"', 'sh', process.execPath, ...process.execArgv],
+};
+
 /** Starts a token host with exactly this environment: nothing of ours leaks into a vendor's library. */
 export function forkTokenHost(
   entry: ChildEntry,
   cwd: string,
   environment: Readonly<Record<string, string>>,
 ): ChildProcess {
-  return fork(entry.script, [...entry.tokenHostArguments], { cwd, stdio, env: { ...environment } });
+  return fork(entry.script, [...entry.tokenHostArguments], { cwd, stdio, env: { ...environment }, ...shell });
 }

@@ -1,6 +1,6 @@
 // Work that is due from time to time (deletion, reconcile …), done by one process at a time over all gateways and hosts: who holds the
 // lease runs it. A job never overlaps itself and never keeps the process alive.
-import type { Clock } from '../kernel/clock.js';
+import type { MonotonicClock } from '../kernel/clock.js';
 import type { LeaseStore } from '../ports/store.js';
 import type { Log } from './log.js';
 
@@ -10,7 +10,7 @@ export interface JobOptions {
   readonly leases: LeaseStore;
   /** Names this process among all that share the store. */
   readonly holder: string;
-  readonly clock: Clock;
+  readonly clock: MonotonicClock;
   readonly run: () => Promise<void>;
   readonly log: Log;
 }
@@ -33,7 +33,7 @@ export function runJob(options: JobOptions): Job {
   let current = turn();
 
   async function turn(): Promise<void> {
-    const startedMs = clock.now();
+    const startedMs = clock.monotonicMs();
     try {
       if (await leases.take(name, holder, ttlMs)) await withLease();
     } catch (error) {
@@ -44,7 +44,7 @@ export function runJob(options: JobOptions): Job {
       () => {
         current = turn();
       },
-      Math.max(0, everyMs - (clock.now() - startedMs)),
+      Math.max(0, everyMs - (clock.monotonicMs() - startedMs)),
     ).unref();
   }
 

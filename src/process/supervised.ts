@@ -10,6 +10,8 @@ export interface SupervisedOptions<Out> {
   readonly runFolder: string;
   readonly log: Log;
   readonly fork: () => ChildProcess;
+  /** A process that is neither ready nor gone by then hangs, and is ended. Undefined: it may wait for others. */
+  readonly startDeadlineMs?: number;
   /** Called for each new process, before it has said anything. */
   readonly onStart: () => void;
   readonly onMessage: (message: Out) => void;
@@ -17,92 +19,102 @@ export interface SupervisedOptions<Out> {
   readonly onExit: () => void;
 }
 
-export interface Supervised<In> {
-  start(): void;
+export class Supervised<In extends object, Out> {
+  readonly #options: SupervisedOptions<Out>;
+  readonly #backoff = createBackoff();
+  readonly #waiting: (() => void)[] = [];
+  #child: ChildProcess | undefined;
+  #identity: string | undefined;
+  #readyAt: number | undefined;
+  #overdue: NodeJS.Timeout | undefined;
+  #restart: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(options: SupervisedOptions<Out>) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#readyAt = undefined;
+    const child = this.#options.fork();
+    this.#child = child;
+    // A process that could not be started reports an error and never exits; one that was, exits.
+    child.on('error', (error) => {
+      if (this.#child === child && child.pid === undefined) this.#gone(error.message);
+    });
+    child.on('exit', (code, signal) => {
+      if (this.#child === child) this.#gone(signal ?? `exit code ${code ?? 'unknown'}`);
+    });
+    child.on('message', (message) => {
+      if (this.#child === child) this.#options.onMessage(message as Out);
+    });
+    if (child.pid !== undefined) this.#started(child.pid);
+  }
+
   /** Dropped when the process is away: whoever starts next is told the state afresh. */
-  send(message: In): void;
+  send(message: In): void {
+    // A child that died a moment ago: its exit event follows and says so.
+    if (this.#child?.connected === true) this.#child.send(message, () => undefined);
+  }
+
   /** Tells the back-off that this process works. */
-  markReady(): void;
+  markReady(): void {
+    this.#readyAt = performance.now();
+    clearTimeout(this.#overdue);
+  }
+
   /** SIGKILL: the only thing that ends a hung native call. A new process follows unless it was stopped. */
-  kill(): void;
+  kill(): void {
+    this.#child?.kill('SIGKILL');
+  }
+
   /** Sends `message`, starts nothing any more, resolves when the process is gone. */
-  stop(message: In): Promise<void>;
-}
+  async stop(message: In): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#restart);
+    if (this.#child === undefined) return;
+    const exit = new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.send(message);
+    await exit;
+  }
 
-export function supervise<In extends object, Out>(options: SupervisedOptions<Out>): Supervised<In> {
-  const { name, runFolder, log } = options;
-  const backoff = createBackoff();
-  let child: ChildProcess | undefined;
-  let identity: string | undefined;
-  let readyAt: number | undefined;
-  let restart: NodeJS.Timeout | undefined;
-  let stopped = false;
-  const waiting: (() => void)[] = [];
+  #started(pid: number): void {
+    const { name, log, runFolder, startDeadlineMs, onStart } = this.#options;
+    this.#attempt(() => {
+      this.#identity = recordChild(runFolder, pid);
+    });
+    log.debug(`${name} started`, { pid });
+    if (startDeadlineMs !== undefined) {
+      this.#overdue = setTimeout(() => {
+        log.error(`${name} was not ready after ${startDeadlineMs} ms: ending it`);
+        this.kill();
+      }, startDeadlineMs);
+    }
+    onStart();
+  }
 
-  // The record only matters to a successor: a full disk must not keep a process from being started again.
-  const attempt = (action: () => void): void => {
+  #gone(how: string): void {
+    const { name, log, runFolder } = this.#options;
+    const identity = this.#identity;
+    if (identity !== undefined) this.#attempt(() => forgetChild(runFolder, identity));
+    this.#identity = undefined;
+    this.#child = undefined;
+    clearTimeout(this.#overdue);
+    this.#options.onExit();
+    if (!this.#stopped) {
+      const pauseMs = this.#backoff.next(this.#readyAt === undefined ? 0 : performance.now() - this.#readyAt);
+      log.warn(`${name} ended (${how}): starting it again in ${pauseMs} ms`);
+      this.#restart = setTimeout(() => this.start(), pauseMs);
+    }
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  /** The record only matters to a successor: a full disk must not keep a process from being started again. */
+  #attempt(action: () => void): void {
     try {
       action();
     } catch (error) {
-      log.warn(`${name}: cannot keep its record: ${String(error)}`);
+      this.#options.log.warn(`${this.#options.name}: cannot keep its record: ${String(error)}`);
     }
-  };
-
-  const gone = (how: string): void => {
-    if (identity !== undefined) attempt(() => forgetChild(runFolder, identity ?? ''));
-    identity = undefined;
-    child = undefined;
-    options.onExit();
-    if (!stopped) {
-      const pauseMs = backoff.next(readyAt === undefined ? 0 : performance.now() - readyAt);
-      log.warn(`${name} ended (${how}): starting it again in ${pauseMs} ms`);
-      restart = setTimeout(start, pauseMs);
-    }
-    for (const resolve of waiting.splice(0)) resolve();
-  };
-
-  function start(): void {
-    readyAt = undefined;
-    const started = options.fork();
-    child = started;
-    // A process that could not be started reports an error and never exits; one that was, exits.
-    started.on('error', (error) => {
-      if (child === started && started.pid === undefined) gone(error.message);
-    });
-    started.on('exit', (code, signal) => {
-      if (child === started) gone(signal ?? `exit code ${code ?? 'unknown'}`);
-    });
-    started.on('message', (message) => {
-      if (child === started) options.onMessage(message as Out);
-    });
-    if (started.pid === undefined) return;
-    const { pid } = started;
-    attempt(() => {
-      identity = recordChild(runFolder, pid);
-    });
-    log.debug(`${name} started`, { pid });
-    options.onStart();
   }
-
-  const send = (message: In): void => {
-    // A child that died a moment ago: its exit event follows and says so.
-    if (child?.connected === true) child.send(message, () => undefined);
-  };
-
-  return {
-    start,
-    send,
-    markReady() {
-      readyAt = performance.now();
-    },
-    kill: () => void child?.kill('SIGKILL'),
-    async stop(message) {
-      stopped = true;
-      clearTimeout(restart);
-      if (child === undefined) return;
-      const exit = new Promise<void>((resolve) => waiting.push(resolve));
-      send(message);
-      await exit;
-    },
-  };
 }

@@ -1,18 +1,18 @@
 // The supervisor: starts the daemon's processes in order, starts again what dies, and ends them in order. It serves nothing, loads no
 // PKCS#11 and sees no PIN. When it returns, no process and no dev.env is left.
 import type { DaemonConfig } from '../config/daemon.js';
-import type { RootCredentials, ToGateway } from '../config/processes.js';
+import type { RootCredentials } from '../config/processes.js';
 import { banner } from './banner.js';
 import { removeDevEnv, writeCredentials, writeDevEnv } from './dev-files.js';
 import { type ChildEntry, gatewayForker } from './entry.js';
-import { createGateways, type Gateways } from './gateways.js';
+import { Gateways, type GatewaysOptions } from './gateways.js';
 import { clearRunFolder, prepareHome, runFolder } from './home.js';
 import { lockHome } from './lock.js';
 import type { Log } from './log.js';
 import { awaitOrphans } from './orphans.js';
 import { choosePorts } from './ports.js';
 import { onStopSignals } from './shutdown.js';
-import { createTokenHosts, type TokenHosts } from './token-hosts.js';
+import { TokenHosts } from './token-hosts.js';
 
 export interface DaemonOptions {
   readonly config: DaemonConfig;
@@ -52,49 +52,7 @@ async function superviseAll(options: DaemonOptions): Promise<boolean> {
   const ended = new Promise<string | Error>((resolve) => {
     end = resolve;
   });
-
-  const broadcast = (message: ToGateway): void => gateways.broadcast(message);
-  const hosts = createTokenHosts({
-    regions: config.regions,
-    runFolder: runFolder(config.home),
-    entry: options.entry,
-    environment: options.environment,
-    log,
-    onReady(region, token) {
-      log.info(`token of ${region} is up`, { label: token.label, serial: token.serial });
-      broadcast({ type: 'token-ready', region });
-      if (region === config.defaultRegion) gateways.open();
-    },
-    onDown: (region) => broadcast({ type: 'token-down', region }),
-    onFatal(region, fatal) {
-      if (region === config.defaultRegion || fatal.code === 'wrong-pin') end(fatal);
-      else log.error(`Region ${region} is not served until the next start: ${fatal.message}`, { code: fatal.code });
-    },
-  });
-  const gateways = createGateways({
-    count: config.gateways,
-    config: gatewayConfig(config, ports.endpoint, ports.admin),
-    runFolder: runFolder(config.home),
-    fork: gatewayForker(options.entry, runFolder(config.home)),
-    log,
-    liveRegions: () => hosts.live(),
-    onTokenWanted(region, reply) {
-      const state = hosts.want(region);
-      if (state !== 'starting') reply({ type: state === 'ready' ? 'token-ready' : 'token-down', region });
-    },
-    onTokenOverrun(region) {
-      log.error(`the token of ${region} did not answer within its deadline: ending its host`);
-      hosts.kill(region);
-    },
-    onAllReady(roots) {
-      try {
-        announce(options, { ...ports, roots, token: hosts.describe(config.defaultRegion) });
-      } catch (error) {
-        end(error instanceof Error ? error : new Error(String(error)));
-      }
-    },
-    onFatal: (fatal) => end(fatal),
-  });
+  const { hosts, gateways } = assemble(options, ports, (cause) => end(cause));
 
   const forced = { value: false };
   const force = (why: string): void => {
@@ -119,9 +77,65 @@ async function superviseAll(options: DaemonOptions): Promise<boolean> {
   return !forced.value;
 }
 
-interface Announcement {
+interface ChosenPorts {
   readonly endpoint: number;
   readonly admin: number;
+}
+
+/** Token hosts and gateways, each told what concerns it of the other. Nothing runs yet. `end` gets why the daemon cannot go on. */
+function assemble(
+  options: DaemonOptions,
+  ports: ChosenPorts,
+  end: (cause: Error) => void,
+): { hosts: TokenHosts; gateways: Gateways } {
+  const { config, entry, log } = options;
+  const folder = runFolder(config.home);
+  const hosts = new TokenHosts({
+    regions: config.regions,
+    runFolder: folder,
+    entry,
+    environment: options.environment,
+    startDeadlineMs: config.startDeadlineMs,
+    log,
+    onReady(region, token) {
+      log.info(`token of ${region} is up`, { label: token.label, serial: token.serial });
+      gateways.broadcast({ type: 'token-ready', region });
+      if (region === config.defaultRegion) gateways.open();
+    },
+    onDown: (region, broken) => gateways.broadcast({ type: 'token-down', region, broken }),
+    onFatal(region, fatal) {
+      if (region === config.defaultRegion || fatal.code === 'wrong-pin') end(fatal);
+      else log.error(`Region ${region} is not served until the next start: ${fatal.message}`, { code: fatal.code });
+    },
+  });
+  const gateways = new Gateways({
+    count: config.gateways,
+    config: gatewayConfig(config, ports),
+    runFolder: folder,
+    fork: gatewayForker(entry, folder),
+    log,
+    tokenNews: () => hosts.news(),
+    onTokenWanted(region, reply) {
+      const news = hosts.want(region);
+      if (news !== undefined) reply(news);
+    },
+    onTokenOverrun(region) {
+      log.error(`the token of ${region} did not answer within its deadline: ending its host`);
+      hosts.kill(region);
+    },
+    onAllReady(roots) {
+      try {
+        announce(options, { ...ports, roots, token: hosts.describe(config.defaultRegion) });
+      } catch (error) {
+        end(error instanceof Error ? error : new Error(String(error)));
+      }
+    },
+    onFatal: end,
+  });
+  return { hosts, gateways };
+}
+
+interface Announcement extends ChosenPorts {
   readonly roots: readonly RootCredentials[];
   readonly token: { readonly label: string; readonly serial: string } | undefined;
 }
@@ -165,16 +179,12 @@ function cleanUp(log: Log, action: () => void): void {
   }
 }
 
-function gatewayConfig(
-  config: DaemonConfig,
-  port: number,
-  adminPort: number,
-): Parameters<typeof createGateways>[0]['config'] {
+function gatewayConfig(config: DaemonConfig, { endpoint, admin }: ChosenPorts): GatewaysOptions['config'] {
   return {
     home: config.home,
     host: config.host,
-    port,
-    adminPort,
+    port: endpoint,
+    adminPort: admin,
     defaultRegion: config.defaultRegion,
     regions: config.regions.map(({ region, tokenHost }) => ({ region, socketPath: tokenHost.socketPath })),
     accounts: config.accounts,

@@ -1,32 +1,40 @@
 // The token as a gateway has it: requests pipelined over a UNIX socket to the token host. A request is sent once at most, and every
 // one is settled: by its answer, by its deadline, or by the host's death. Nothing here is ever replayed.
 import { connect, type Socket } from 'node:net';
-import type { Clock } from '../kernel/clock.js';
+import type { MonotonicClock } from '../kernel/clock.js';
 import { BridgeError } from '../kernel/errors.js';
-import { daemonKeys, type Sealed, type Token, type TokenInfo } from '../ports/token.js';
+import { isDaemonKey, type Sealed, type Token, type TokenInfo } from '../ports/token.js';
 import { FrameDecoder, FrameWriter, maxPayloadBytes } from './frames.js';
-import { ckaIdBytes, maxRandomBytes, requests, statuses, u32, type Request } from './wire.js';
+import { Silence } from './silence.js';
+import { ckaIdBytes, isRandomLength, maxRandomBytes, requests, statuses, u32, type Request } from './wire.js';
 
 export interface TokenClientOptions {
   readonly socketPath: string;
   /** From the call to its answer, waiting for the host included. */
   readonly deadlineMs: number;
-  readonly clock: Clock;
-  /** A request the host had received passed its deadline: it hangs. Called once for each connection. */
+  readonly clock: MonotonicClock;
+  /** The host had something to do for a whole deadline and answered nothing: it hangs. Called once for each connection. */
   readonly onOverrun: () => void;
-  /** Requests that may be unsettled at a time; one more gets ThrottlingException. */
+  /** Requests that may be unsettled, or unanswered past their deadline, at a time; one more gets ThrottlingException. */
   readonly maxInFlight?: number;
+  /** Of these, requests that may wait for a host to come up. */
+  readonly maxHeld?: number;
 }
 
 export interface TokenClient extends Token {
   /** The host is (again) listening: connect. */
   ready(): void;
-  /** The host is gone: what it was given fails, what it was not waits for `ready` within its deadline. */
-  down(): void;
+  /**
+   * The host is gone: what it was given fails, what it was not waits for `ready` within its deadline. `broken`: none will follow, so
+   * that nothing waits and every call fails at once.
+   */
+  down(broken?: boolean): void;
   close(): Promise<void>;
 }
 
 const defaultMaxInFlight = 4096;
+/** One Region that is away must not fill the room of the others' requests. */
+const defaultMaxHeld = 256;
 /** Bytes that may wait in the socket of a host that reads slowly. */
 const maxUnsentBytes = 16 * 1024 * 1024;
 const readBufferBytes = 64 * 1024;
@@ -49,23 +57,31 @@ export function connectToken(options: TokenClientOptions): TokenClient {
 class SocketToken implements TokenClient {
   readonly #options: TokenClientOptions;
   readonly #maxInFlight: number;
+  readonly #maxHeld: number;
   readonly #timer: NodeJS.Timeout;
   /** In the order of their calls, so in the order of their deadlines. */
   readonly #pending = new Map<number, Pending>();
+  /** Requests of this connection whose answers nobody waits for any more. */
+  readonly #late = new Set<number>();
+  readonly #silence: Silence;
   readonly #readBuffer = Buffer.alloc(readBufferBytes);
+  #held = 0;
   #writer: FrameWriter | undefined;
   #socket: Socket | undefined;
   #nextId = 0;
   #flushScheduled = false;
-  #overrunReported = false;
   #connectAgain = false;
+  #broken = false;
   #closed = false;
 
   constructor(options: TokenClientOptions) {
     this.#options = options;
     this.#maxInFlight = options.maxInFlight ?? defaultMaxInFlight;
-    const scanMs = Math.min(100, Math.max(5, Math.floor(options.deadlineMs / 10)));
-    this.#timer = setInterval(() => this.#expire(), scanMs).unref();
+    this.#maxHeld = options.maxHeld ?? defaultMaxHeld;
+    const lookEveryMs = Math.min(100, Math.max(5, Math.floor(options.deadlineMs / 10)));
+    this.#silence = new Silence(options.deadlineMs, lookEveryMs);
+    // Not in the timer itself: answers that lie in the socket, because this process was busy, are read first.
+    this.#timer = setInterval(() => setImmediate(() => this.#look()), lookEveryMs).unref();
   }
 
   info(): Promise<TokenInfo> {
@@ -130,14 +146,17 @@ class SocketToken implements TokenClient {
 
   ready(): void {
     if (this.#closed) return;
+    this.#broken = false;
     // The old host's end may not have been noticed yet: its socket still has to fail what it was given.
     if (this.#socket === undefined) this.#connect();
     else this.#connectAgain = true;
   }
 
-  down(): void {
+  down(broken = false): void {
     this.#connectAgain = false;
+    this.#broken = broken;
     this.#lose();
+    if (broken) this.#rejectAll();
   }
 
   async close(): Promise<void> {
@@ -147,8 +166,7 @@ class SocketToken implements TokenClient {
     const gone =
       socket === undefined ? undefined : new Promise<void>((resolve) => socket.once('close', () => resolve()));
     this.#lose();
-    for (const pending of this.#pending.values()) pending.reject(hostAway());
-    this.#pending.clear();
+    this.#rejectAll();
     await gone;
   }
 
@@ -160,25 +178,38 @@ class SocketToken implements TokenClient {
     return new Promise<Result>((resolve, reject) => {
       const bytes = request.measure(fields);
       if (bytes > maxPayloadBytes) throw new RangeError(`${request.name}: ${bytes} bytes do not fit into a frame`);
-      if (this.#closed) throw hostAway();
-      if (this.#pending.size >= this.#maxInFlight || (this.#socket?.writableLength ?? 0) > maxUnsentBytes) {
-        throw new BridgeError('ThrottlingException', 'Rate exceeded');
-      }
+      if (this.#closed || this.#broken) throw hostAway();
+      if (this.#isFull()) throw new BridgeError('ThrottlingException', 'Rate exceeded');
       const id = this.#nextId;
       this.#nextId = (id + 1) >>> 0;
       this.#pending.set(id, {
         resolve: resolve as (value: unknown) => void,
         reject,
         decode,
-        deadlineAtMs: this.#options.clock.now() + this.#options.deadlineMs,
+        deadlineAtMs: this.#options.clock.monotonicMs() + this.#options.deadlineMs,
         held: this.#writer === undefined ? { op: request.op, fields, bytes } : undefined,
         parts: undefined,
       });
-      if (this.#writer !== undefined) this.#send(this.#writer, id, request.op, fields, bytes);
+      if (this.#writer === undefined) this.#held += 1;
+      else this.#send(this.#writer, id, request.op, fields, bytes);
     });
   }
 
+  /** Requests that the host has and has not answered, wanted or not. */
+  get #unanswered(): number {
+    return this.#pending.size - this.#held + this.#late.size;
+  }
+
+  #isFull(): boolean {
+    if (this.#writer === undefined && this.#held >= this.#maxHeld) return true;
+    // What is late still takes the host's time: it is not given more than it can keep up with.
+    if (this.#pending.size + this.#late.size >= this.#maxInFlight) return true;
+    return (this.#socket?.writableLength ?? 0) > maxUnsentBytes;
+  }
+
   #send(writer: FrameWriter, id: number, op: number, fields: readonly Buffer[], bytes: number): void {
+    // Its silence begins when it first has something to do.
+    if (this.#unanswered === 1) this.#silence.broken();
     const room = writer.reserve(bytes);
     let at = 0;
     for (const field of fields) at += field.copy(room, at);
@@ -193,7 +224,7 @@ class SocketToken implements TokenClient {
 
   #connect(): void {
     this.#connectAgain = false;
-    this.#overrunReported = false;
+    this.#silence.reset();
     const decoder = new FrameDecoder((id, status, payload) => this.#answer(id, status, payload));
     const socket: Socket = connect({
       path: this.#options.socketPath,
@@ -224,6 +255,7 @@ class SocketToken implements TokenClient {
       if (pending.held === undefined) continue;
       const { op, fields, bytes } = pending.held;
       pending.held = undefined;
+      this.#held -= 1;
       this.#send(writer, id, op, fields, bytes);
     }
   }
@@ -233,6 +265,7 @@ class SocketToken implements TokenClient {
     this.#socket?.destroy();
     this.#socket = undefined;
     this.#writer = undefined;
+    this.#late.clear();
     for (const [id, pending] of this.#pending) {
       if (pending.held !== undefined) continue;
       this.#pending.delete(id);
@@ -240,9 +273,20 @@ class SocketToken implements TokenClient {
     }
   }
 
+  #rejectAll(): void {
+    for (const pending of this.#pending.values()) pending.reject(hostAway());
+    this.#pending.clear();
+    this.#held = 0;
+  }
+
   #answer(id: number, status: number, payload: Buffer): boolean {
+    this.#silence.broken();
+    if (status === statuses.alive) return true;
     const pending = this.#pending.get(id);
-    if (pending === undefined) return true; // answered after its deadline
+    if (pending === undefined) {
+      if (status !== statuses.partial) this.#late.delete(id);
+      return true;
+    }
     if (status === statuses.partial) {
       (pending.parts ??= []).push(Buffer.from(payload));
       return true;
@@ -257,16 +301,16 @@ class SocketToken implements TokenClient {
     return true;
   }
 
-  #expire(): void {
-    const now = this.#options.clock.now();
+  /** Fails what is past its deadline. That says nothing of the host, which may be busy with others; silence does. */
+  #look(): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (this.#silence.tooLong(nowMs, this.#unanswered > 0)) this.#options.onOverrun();
     for (const [id, pending] of this.#pending) {
-      if (pending.deadlineAtMs > now) return;
+      if (pending.deadlineAtMs > nowMs) return;
       this.#pending.delete(id);
+      if (pending.held === undefined) this.#late.add(id);
+      else this.#held -= 1;
       pending.reject(new BridgeError('DependencyTimeoutException'));
-      if (pending.held === undefined && !this.#overrunReported) {
-        this.#overrunReported = true;
-        this.#options.onOverrun();
-      }
     }
   }
 }
@@ -284,9 +328,5 @@ function errorOf(status: number): BridgeError {
   }
   return new BridgeError('KMSInternalException');
 }
-
-const isDaemonKey = (ckaId: Buffer): boolean => Object.values(daemonKeys).some((own) => own.equals(ckaId));
-
-const isRandomLength = (bytes: number): boolean => Number.isInteger(bytes) && bytes >= 1 && bytes <= maxRandomBytes;
 
 const randomLengthError = (): RangeError => new RangeError(`1 to ${maxRandomBytes} bytes`);

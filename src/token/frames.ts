@@ -5,7 +5,7 @@ const lengthBytes = 4;
 const idBytes = 4;
 /** Request id and op (or status): what every frame has after its length. */
 const headBytes = idBytes + 1;
-/** A sealed row of the store is the largest message: 32 KiB of policy, 32 KiB of description and 75 KiB of tags at their limits. */
+/** A sealed row of the store is the largest message: 32 KiB of policy, 24 KiB of description (8192 UTF-16 units) and 75 KiB of tags at most. */
 export const maxFrameBytes = 256 * 1024;
 export const maxPayloadBytes = maxFrameBytes - headBytes;
 

@@ -1,12 +1,12 @@
 // The tokens of all served Regions, as one gateway sees them. A Region's token host is asked for when its token is first used.
-import type { Clock } from '../kernel/clock.js';
+import type { MonotonicClock } from '../kernel/clock.js';
 import type { Token, Tokens } from '../ports/token.js';
 import { connectToken, type TokenClient } from './client.js';
 
 export interface RegionTokensOptions {
   readonly regions: readonly { readonly region: string; readonly socketPath: string }[];
   readonly deadlineMs: number;
-  readonly clock: Clock;
+  readonly clock: MonotonicClock;
   /** Once for each Region. */
   readonly onWanted: (region: string) => void;
   readonly onOverrun: (region: string) => void;
@@ -14,7 +14,8 @@ export interface RegionTokensOptions {
 
 export interface RegionTokens extends Tokens {
   ready(region: string): void;
-  down(region: string): void;
+  /** `broken`: this Region is not served until the daemon starts again. */
+  down(region: string, broken: boolean): void;
   isUp(region: string): boolean;
   /** Calls back each time a Region's token host has come up, and at once for those that are. */
   onReady(listener: (region: string) => void): void;
@@ -48,9 +49,9 @@ export function createRegionTokens(options: RegionTokensOptions): RegionTokens {
       client(region).ready();
       for (const listener of listeners) listener(region);
     },
-    down(region) {
+    down(region, broken) {
       up.delete(region);
-      client(region).down();
+      client(region).down(broken);
     },
     isUp: (region) => up.has(region),
     onReady(listener) {

@@ -54,6 +54,9 @@ const u32Bytes = 4;
 /** Most random bytes of one call (AWS KMS, GenerateRandom and GenerateDataKey: NumberOfBytes). */
 export const maxRandomBytes = 1024;
 
+export const isRandomLength = (bytes: number): boolean =>
+  Number.isInteger(bytes) && bytes >= 1 && bytes <= maxRandomBytes;
+
 export const requests = {
   info: request(1, 'info'),
   generateKey: request(2, 'generateKey', ckaIdBytes),
@@ -77,6 +80,8 @@ export const statuses = {
   keyUnavailable: 3,
   invalidCiphertext: 4,
   daemonKeysExist: 5,
+  /** No answer, whatever its request id: the host works, on another gateway's requests. */
+  alive: 6,
 } as const;
 
 export type Status = keyof typeof statuses;

@@ -1,6 +1,15 @@
 // The command as a user types it: versions, mistakes, and `doctor` on a real SoftHSM token. One line for each mistake, never a stack.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -161,6 +170,24 @@ describe('doctor', () => {
   it('names a module that is none', async () => {
     write({ modulePath: join(process.cwd(), 'package.json') });
     await expectProblem('token of us-east-1', /package\.json does not work: .*invalid ELF header|file too short/);
+  });
+
+  it('looks at the token with the environment its host will have', async () => {
+    // SoftHSM looks for its configuration in HOME when no variable names it.
+    const folderOfUser = join(folder, 'user');
+    mkdirSync(join(folderOfUser, '.config/softhsm2'), { recursive: true });
+    copyFileSync(environment.SOFTHSM2_CONF, join(folderOfUser, '.config/softhsm2/softhsm2.conf'));
+    writeFileSync(config, readFileSync(config, 'utf8').replace(/^ *environment:.*\n/m, ''));
+    const result = await run(['doctor', '--config', config], { HOME: folderOfUser });
+    expect(problems(result)).toEqual([]);
+    expect(result.output).toContain('token of us-east-1 (doctor-token)');
+  });
+
+  it('names a profile that the token host would refuse', async () => {
+    const profile = JSON.parse(readFileSync('native-config/softhsm2.json', 'utf8')) as object;
+    writeFileSync(join(folder, 'vendor.json'), JSON.stringify({ ...profile, gcm: { strategy: 'rot13' } }));
+    writeFileSync(config, readFileSync(config, 'utf8').replace('profile: softhsm2', 'profile: ./vendor.json'));
+    await expectProblem('module of us-east-1', /vendor\.json.*gcm\.strategy.*correct regions\.us-east-1\.profile/);
   });
 
   it('names a token that is not initialised', async () => {

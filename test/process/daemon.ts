@@ -16,7 +16,12 @@ export interface ChildEvent {
   readonly ready?: string;
   readonly serving?: true;
   readonly signal?: string;
-  readonly heard?: { readonly type: string; readonly region?: string; readonly config?: Record<string, unknown> };
+  readonly heard?: {
+    readonly type: string;
+    readonly region?: string;
+    readonly broken?: boolean;
+    readonly config?: Record<string, unknown>;
+  };
 }
 
 export interface Daemon {

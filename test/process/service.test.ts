@@ -75,7 +75,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('serve', () => {
   it('serves what its file says, logs JSON, and writes credentials but no dev.env', async () => {
-    const daemon = start(['serve', '--config', config]);
+    const daemon = start(['serve', '--config', config], { NODE_OPTIONS: '--no-warnings', AWS_REGION: 'eu-west-1' });
     const said = (): Record<string, unknown>[] =>
       daemon
         .errors()
@@ -101,9 +101,14 @@ describe('serve', () => {
     );
     for (const secret of secrets)
       expect([...visible, daemon.errors(), daemon.output()].join('\n')).not.toContain(secret);
-    // Only the token host has the vendor's library in its memory.
-    const loads = pids.map((pid) => readFileSync(`/proc/${pid}/maps`, 'latin1').includes('libsofthsm2'));
-    expect(loads.filter(Boolean)).toHaveLength(1);
+    // Only the token host has the vendor's library in its memory, which no core dump shows, and no way into it by Node's variables.
+    const hosts = pids.filter((pid) => readFileSync(`/proc/${pid}/maps`, 'latin1').includes('libsofthsm2'));
+    expect(hosts).toHaveLength(1);
+    expect(readFileSync(`/proc/${hosts[0]}/limits`, 'latin1')).toMatch(/^Max core file size +0 +0 +bytes/m);
+    const variables = readFileSync(`/proc/${hosts[0]}/environ`, 'latin1').split('\0');
+    expect(variables).toContain(`SOFTHSM2_CONF=${softhsm.SOFTHSM2_CONF}`);
+    expect(variables.filter((each) => /^(NODE_(OPTIONS|EXTRA_CA_CERTS)|AWS_\w+)=/.test(each))).toEqual([]);
+    expect(readdirSync(join(home, 'pins'))).toEqual([]);
 
     daemon.process.kill('SIGTERM');
     expect(await daemon.ended).toBe(0);

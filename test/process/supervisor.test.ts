@@ -251,6 +251,44 @@ describe('a process that dies', () => {
     expect(await stop(daemon)).toBe(0);
   });
 
+  it('a host that hangs while it starts is killed and replaced', async () => {
+    place.turn('hang-us-east-1');
+    const daemon = place.start({ startDeadlineMs: 1000 });
+    await until(() => place.starts('token-host').length === 2);
+    expect(daemon.errors()).toContain('token host us-east-1 was not ready after 1000 ms: ending it');
+    expect(lives(place.starts('token-host')[0]!.pid)).toBe(false);
+    place.turn('hang-us-east-1', false);
+    await place.ready();
+    expect(await stop(daemon)).toBe(0);
+    expectNothingLeft();
+  });
+
+  it.each(['token-missing', 'module-missing'])('a host whose successor says %s is waited for', async (code) => {
+    const daemon = place.start();
+    await place.ready();
+    place.turn('fatal-us-east-1', code);
+    process.kill(place.starts('token-host')[0]!.pid, 'SIGKILL');
+    await until(() => place.starts('token-host').length === 4);
+    expect(daemon.errors()).toContain(`token of us-east-1 is away: ${code} of us-east-1: do this`);
+    place.turn('fatal-us-east-1', false);
+    await until(() => place.events().filter(({ ready }) => ready === 'us-east-1').length === 2);
+    expect(await stop(daemon)).toBe(0);
+    expectNothingLeft();
+  });
+
+  it.each(['wrong-pin', 'token-unsafe', 'pin-file', 'configuration'])(
+    'a host whose successor says %s ends the daemon',
+    async (code) => {
+      const daemon = place.start();
+      await place.ready();
+      place.turn('fatal-us-east-1', code);
+      process.kill(place.starts('token-host')[0]!.pid, 'SIGKILL');
+      expect(await daemon.ended).toBe(1);
+      expect(daemon.errors()).toContain(`hsm-bridge: ${code} of us-east-1: do this`);
+      expect(place.starts('token-host')).toHaveLength(2);
+    },
+  );
+
   it('a host that overran its deadline is killed and replaced', async () => {
     const daemon = place.start();
     await place.ready();
@@ -271,7 +309,7 @@ describe('Regions', () => {
     await until(() =>
       place.events().some(({ heard }) => heard?.type === 'token-ready' && heard.region === 'eu-west-1'),
     );
-    await until(() => place.events().some(({ heard }) => heard?.type === 'token-down' && heard.region === 'mars-1'));
+    await until(() => place.events().some(({ heard }) => heard?.region === 'mars-1' && heard.broken === true));
     expect(place.starts('token-host')).toHaveLength(2);
     expect(await stop(daemon)).toBe(0);
     expectNothingLeft();
@@ -282,13 +320,16 @@ describe('Regions', () => {
     const daemon = place.start();
     await place.ready();
     const refusals = (): number =>
-      place.events().filter(({ heard }) => heard?.type === 'token-down' && heard.region === 'eu-west-1').length;
+      place.events().filter(({ heard }) => heard?.region === 'eu-west-1' && heard.broken === true).length;
     await ask('/wanted?region=eu-west-1');
     await until(() => refusals() === 1);
     await ask('/wanted?region=eu-west-1');
     await until(() => refusals() === 2);
     expect(place.starts('token-host')).toHaveLength(2);
     expect(daemon.errors()).toContain('token-missing of eu-west-1: do this');
+    // A gateway that starts again hears it too, before it asks.
+    process.kill(Number(await ask('/')), 'SIGKILL');
+    await until(() => refusals() === 3);
     expect(await stop(daemon)).toBe(0);
     expectNothingLeft();
   });

@@ -31,7 +31,7 @@ export class FakeToken implements Token {
   random = unused;
 
   async info(): Promise<TokenInfo> {
-    return { label: 'fake', serial: '4711', model: 'node:crypto', manufacturer: 'test' };
+    return { label: 'fake', serial: '4711' };
   }
 
   async createDaemonKeys(): Promise<void> {

@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/kernel/clock.js';
-import { connectToken, type TokenClient } from '../../src/token/client.js';
+import { connectToken, type TokenClient, type TokenClientOptions } from '../../src/token/client.js';
 
 const id = Buffer.alloc(16, 1);
 const aad = Buffer.alloc(32, 2);
@@ -37,7 +37,7 @@ afterEach(async () => {
   rmSync(home, { recursive: true });
 });
 
-function client(changes: { deadlineMs?: number; maxInFlight?: number } = {}): TokenClient {
+function client(changes: Partial<TokenClientOptions> = {}): TokenClient {
   return connectToken({
     socketPath: join(home, 's'),
     deadlineMs: 10_000,
@@ -197,5 +197,175 @@ describe('the connection', () => {
     await expect(token.random(1)).rejects.toEqual(coded('KMSInternalException'));
     token.ready();
     expect(sockets.length).toBe(0);
+  });
+});
+
+const outcomesOf = (promises: readonly Promise<unknown>[]): Promise<unknown[]> =>
+  Promise.all(promises.map((promise) => promise.catch((error: unknown) => error)));
+
+describe('a host that is away', () => {
+  it('for good makes nobody wait', async () => {
+    const waiting = token.random(1);
+    token.down(true);
+    await expect(waiting).rejects.toEqual(coded('KMSInternalException'));
+    await expect(token.random(1)).rejects.toEqual(coded('KMSInternalException'));
+    token.ready();
+    const call = token.random(1);
+    await until(() => received.length >= 13);
+    sockets[0]!.write(answer(1, 0, Buffer.alloc(1)));
+    await call;
+  });
+
+  it('has room for some requests, and the others are throttled', async () => {
+    await token.close();
+    token = client({ maxHeld: 2 });
+    const held = [token.random(1), token.random(1)];
+    await expect(token.random(1)).rejects.toEqual(coded('ThrottlingException'));
+    token.ready();
+    await until(() => received.length >= 26);
+    const more = [token.random(1), token.random(1), token.random(1)];
+    await until(() => received.length >= 65);
+    sockets[0]!.write(Buffer.concat([0, 1, 2, 3, 4].map((n) => answer(n, 0, Buffer.alloc(1)))));
+    await Promise.all([...held, ...more]);
+  });
+});
+
+// Here the test drives the client's time: 1000 ms of deadline, a look every 100 ms.
+describe('time', () => {
+  let nowMs: number;
+  let overruns: number;
+
+  beforeEach(async () => {
+    await token.close();
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    nowMs = 5;
+    overruns = 0;
+    token = client({ deadlineMs: 1000, clock: { monotonicMs: () => nowMs }, onOverrun: () => (overruns += 1) });
+    token.ready();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  /** Lets sockets be read and looks be taken. */
+  async function turns(): Promise<void> {
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  async function pass(ms: number): Promise<void> {
+    for (let passed = 0; passed < ms; passed += 100) {
+      nowMs += 100;
+      vi.advanceTimersByTime(100);
+      await turns();
+    }
+  }
+
+  async function say(bytes: Buffer): Promise<void> {
+    sockets[0]!.write(bytes);
+    await turns();
+  }
+
+  it('is up for calls that wait behind others, but a host that goes on answering does not hang', async () => {
+    const calls = outcomesOf(Array.from({ length: 10 }, () => token.random(1)));
+    await until(() => received.length >= 130);
+    for (let n = 0; n < 10; n++) {
+      await pass(500);
+      await say(answer(n, 0, Buffer.alloc(1)));
+    }
+    const [first, ...others] = await calls;
+    expect(first).toEqual(Buffer.alloc(1));
+    expect(others).toEqual(Array.from({ length: 9 }, () => coded('DependencyTimeoutException')));
+    expect(overruns).toBe(0);
+    await pass(5000);
+    expect(overruns).toBe(0);
+  });
+
+  it('is up for a host that says nothing for a whole deadline, once', async () => {
+    const call = outcomesOf([token.random(1)]);
+    await until(() => received.length >= 13);
+    await pass(900);
+    expect(overruns).toBe(0);
+    await pass(300);
+    expect(await call).toEqual([coded('DependencyTimeoutException')]);
+    expect(overruns).toBe(1);
+    await pass(5000);
+    expect(overruns).toBe(1);
+  });
+
+  it('is not up for a host that says it is busy with another gateway', async () => {
+    const call = outcomesOf([token.random(1)]);
+    await until(() => received.length >= 13);
+    for (let n = 0; n < 10; n++) {
+      await pass(500);
+      await say(answer(0, 6));
+    }
+    expect(await call).toEqual([coded('DependencyTimeoutException')]);
+    expect(overruns).toBe(0);
+  });
+
+  it('does not count against a host that died', async () => {
+    const call = outcomesOf([token.random(1)]);
+    await until(() => received.length >= 13);
+    token.down();
+    expect(await call).toEqual([coded('KMSInternalException')]);
+    await pass(5000);
+    expect(overruns).toBe(0);
+  });
+
+  it('in which the machine slept does not count against its host', async () => {
+    const call = outcomesOf([token.random(1)]);
+    await until(() => received.length >= 13);
+    nowMs += 3_600_000;
+    await pass(100);
+    expect(await call).toEqual([coded('DependencyTimeoutException')]);
+    await say(answer(0, 0, Buffer.alloc(1)));
+    await pass(1500);
+    expect(overruns).toBe(0);
+  });
+
+  it('does not let a host fall ever further behind: what is late still takes room', async () => {
+    await token.close();
+    token = client({ deadlineMs: 1000, clock: { monotonicMs: () => nowMs }, maxInFlight: 2 });
+    token.ready();
+    await until(() => sockets.length === 2);
+    await turns();
+    const late = outcomesOf([token.random(1), token.random(1)]);
+    await until(() => received.length >= 26);
+    await pass(1000);
+    expect(await late).toEqual([coded('DependencyTimeoutException'), coded('DependencyTimeoutException')]);
+    await expect(token.random(1)).rejects.toEqual(coded('ThrottlingException'));
+    sockets[1]!.write(answer(0, 0, Buffer.alloc(1)));
+    await turns();
+    const call = token.random(1);
+    await until(() => received.length >= 39);
+    sockets[1]!.write(answer(2, 0, Buffer.alloc(1)));
+    await call;
+  });
+});
+
+describe('the wall clock', () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it('may be set while a call is under way', async () => {
+    await token.close();
+    let overruns = 0;
+    token = client({ onOverrun: () => (overruns += 1) });
+    token.ready();
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const call = token.random(1);
+    await until(() => received.length >= 13);
+    vi.setSystemTime(Date.now() + 86_400_000);
+    // More than one look.
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    sockets[0]!.write(answer(0, 0, Buffer.alloc(1)));
+    await call;
+    expect(overruns).toBe(0);
+    await token.close();
+    token = client({ deadlineMs: 100 });
+    const late = token.random(1);
+    vi.setSystemTime(0);
+    await expect(late).rejects.toEqual(coded('DependencyTimeoutException'));
   });
 });

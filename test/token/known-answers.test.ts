@@ -36,7 +36,8 @@ beforeAll(() => {
   module = loadModule(profile, undefined);
   const token = findToken(module, tokenLabel, null)!;
   session = new TokenSession(module, token);
-  login(module.pkcs11, session.handle, token, { as: 'user', pinFile: store.pinFile }, profile);
+  const { pinFile, noteFile } = store;
+  login(module.pkcs11, session.handle, token, { as: 'user', pinFile, noteFile, ours: false }, profile);
   cipher = new Cipher(session, profile);
   realGetAttributeValue = session.library.C_GetAttributeValue.bind(session.library);
 });
@@ -129,6 +130,25 @@ describe('the self-test', () => {
     ['HMAC is HMAC', 'C_Sign', (_: Buffer, __: Buffer, out: Buffer) => out],
     ['random is random', 'C_GenerateRandom', (_: Buffer, out: Buffer) => out.fill(1)],
   ];
+
+  it('passes on a token that answers a changed tag with PKCS#11’s own value', () => {
+    const real = session.library.C_Decrypt.bind(session.library);
+    const spy = vi
+      .spyOn(session.library, 'C_Decrypt')
+      .mockImplementation((handle: Buffer, input: Buffer, out: Buffer) => {
+        try {
+          return real(handle, input, out);
+        } catch {
+          throw Object.assign(new Error('CKR_ENCRYPTED_DATA_INVALID'), { code: 0x40 });
+        }
+      });
+    try {
+      selfTest(session, { ...profile, tagMismatches: [] });
+      expect(spy.mock.results.filter(({ type }) => type === 'throw')).toHaveLength(2);
+    } finally {
+      spy.mockRestore();
+    }
+  });
 
   it.each(broken)('refuses a token where this does not hold: %s', (_, call, answer) => {
     const spy = vi.spyOn(session.library, call).mockImplementation(answer as never);

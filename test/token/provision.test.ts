@@ -2,7 +2,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { profilePath, SoftStore, tokenLabel } from './soft-token.js';
 
@@ -42,7 +42,8 @@ async function killedAfter(steps: number): Promise<void> {
     env: { PATH: process.env['PATH'], SOFTHSM2_CONF: store.conf },
     execArgv: [],
   });
-  const plan = { tokenLabel, pinFile: store.pinFile, soPinFile: store.soPinFile };
+  const { pinFile, soPinFile } = store;
+  const plan = { tokenLabel, pinFile, soPinFile, noteFile: join(store.home, 'pins/eu-test-1.so-login') };
   child.send({ steps, plan, profilePath });
   expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
 }

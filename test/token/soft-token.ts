@@ -29,6 +29,8 @@ export class SoftStore {
   readonly pinFile = join(this.home, 'pin');
   readonly soPinFile = join(this.home, 'so-pin');
   readonly socketPath = join(this.home, 't.sock');
+  /** What the host notes of its user's login. */
+  readonly noteFile = join(this.home, 'pins/eu-test-1.login');
   readonly #hosts: Host[] = [];
 
   constructor() {
@@ -71,6 +73,7 @@ export class SoftStore {
       modulePath: undefined,
       tokenLabel,
       pinFile: this.pinFile,
+      notesFolder: join(this.home, 'pins'),
       socketPath: this.socketPath,
       provision: undefined,
       ...changes,
@@ -78,8 +81,8 @@ export class SoftStore {
   }
 
   /** Forks a host and configures it. */
-  start(changes: Partial<TokenHostConfig> = {}): Host {
-    const host = new Host(this, this.config(changes));
+  start(changes: Partial<TokenHostConfig> = {}, entry = 'host-entry.mjs'): Host {
+    const host = new Host(this, this.config(changes), entry);
     this.#hosts.push(host);
     return host;
   }
@@ -97,8 +100,8 @@ export class Host {
   readonly stderr: string[] = [];
   readonly exit: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 
-  constructor(store: SoftStore, config: TokenHostConfig) {
-    this.child = fork(resolve('test/token/host-entry.mjs'), [], {
+  constructor(store: SoftStore, config: TokenHostConfig, entry: string) {
+    this.child = fork(resolve('test/token', entry), [], {
       env: { PATH: process.env['PATH'], SOFTHSM2_CONF: store.conf },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       execArgv: [],

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Fatal } from '../../src/config/processes.js';
 import { pin, profilePath, SoftStore, tokenLabel, type Host } from './soft-token.js';
@@ -50,9 +50,10 @@ describe('a wrong PIN', () => {
     expect(message.code).toBe('wrong-pin');
     expect(message.message).toContain(store.pinFile);
     expect(refusedPins()).toBe(true);
-    const marker = readFileSync(`${store.pinFile}.refused`, 'utf8');
+    const marker = readFileSync(store.noteFile, 'utf8');
     expect(marker).not.toContain('wrong-pin-0815');
-    expect(statSync(`${store.pinFile}.refused`).mode & 0o777).toBe(0o600);
+    expect(statSync(store.noteFile).mode & 0o777).toBe(0o600);
+    expect(statSync(dirname(store.noteFile)).mode & 0o777).toBe(0o700);
     store.asUser('--list-objects'); // a right login clears the token's flag
     expect(refusedPins()).toBe(false);
     for (let restart = 0; restart < 2; restart++) {
@@ -65,7 +66,7 @@ describe('a wrong PIN', () => {
     await fatal(store.start());
     writeFileSync(store.pinFile, `${pin}\n`);
     await store.start().ready();
-    expect(existsSync(`${store.pinFile}.refused`)).toBe(false);
+    expect(existsSync(store.noteFile)).toBe(false);
   });
 
   it('is noted for this content only: another wrong one is one more attempt', async () => {
@@ -75,6 +76,20 @@ describe('a wrong PIN', () => {
     utimesSync(store.pinFile, 1, 1);
     expect((await fatal(store.start())).code).toBe('wrong-pin');
     expect(refusedPins()).toBe(true);
+  });
+});
+
+describe('a host that is killed during its login', () => {
+  it('is followed by none that logs in, until the operator says so', async () => {
+    store.initialise();
+    expect(await store.start({}, 'dying-login-entry.mjs').exit).toEqual({ code: null, signal: 'SIGKILL' });
+    for (let restart = 0; restart < 2; restart++) {
+      const message = await fatal(store.start());
+      expect(message.code).toBe('wrong-pin');
+      expect(message.message).toContain(`touch ${store.pinFile} or delete ${store.noteFile}`);
+    }
+    rmSync(store.noteFile);
+    await store.start().ready();
   });
 });
 
@@ -140,7 +155,7 @@ describe('a host does not start', () => {
       code: 'wrong-pin',
       message: expect.stringContaining('no user PIN') as string,
     });
-    expect(existsSync(`${store.pinFile}.refused`)).toBe(false);
+    expect(existsSync(store.noteFile)).toBe(false);
   });
 
   it('when two tokens have the label', async () => {

@@ -195,7 +195,7 @@ describe('the daemon’s own keys', () => {
 describe('the token', () => {
   it('says who it is', async () => {
     const info = await token.info();
-    expect(info).toMatchObject({ label: tokenLabel, model: 'SoftHSM v2', manufacturer: 'SoftHSM project' });
+    expect(info).toMatchObject({ label: tokenLabel });
     expect(store.tool('--list-slots')).toContain(info.serial);
     expect(await host.said()).toEqual({ type: 'ready', token: { label: tokenLabel, serial: info.serial } });
   });

@@ -1,7 +1,7 @@
 // AES-256-GCM, HMAC-SHA-256 and random bytes in the token. An IV comes from the token's generator and is used for one encryption, also
 // when that fails (NIST SP 800-38D §8.2.2); an output is only taken in the length it must have.
 import { RequestFault, TokenLost } from './fault.js';
-import { ckrName } from './ckr.js';
+import { ckrName, meaningOf } from './ckr.js';
 import { gcmMechanism, hmacSha256, inputOf, ivBytes, tagBytes, type GcmMechanism } from './mechanism.js';
 import type { Profile } from './profile.js';
 import type { ObjectHandle, TokenSession } from './session.js';
@@ -14,7 +14,7 @@ export const sealBytes = ivBytes + tagBytes;
 export class Cipher {
   readonly #session: TokenSession;
   readonly #gcm: GcmMechanism;
-  /** Return values of C_Decrypt that this vendor uses for a tag that does not match. */
+  /** Return values of C_Decrypt that this vendor uses for a tag that does not match, beside PKCS#11's own. */
   readonly #tagMismatches: ReadonlySet<string>;
   readonly #ivs = Buffer.alloc(ivsPerDraw * ivBytes);
   #nextIv = this.#ivs.length;
@@ -22,7 +22,7 @@ export class Cipher {
   constructor(session: TokenSession, profile: Profile) {
     this.#session = session;
     this.#gcm = gcmMechanism(profile.gcm.parameters);
-    this.#tagMismatches = new Set(profile.errors.map((quirk) => quirk.returns));
+    this.#tagMismatches = new Set(profile.tagMismatches.map(({ returns }) => returns));
   }
 
   /** Writes IV ‖ ciphertext ‖ tag to `out`, which has plaintext.length + sealBytes bytes. */
@@ -50,7 +50,8 @@ export class Cipher {
     try {
       opened = library.C_Decrypt(handle, sealed.subarray(ivBytes), out);
     } catch (error) {
-      // The vendor's value for it may mean worse things too: it is only believed while the token is otherwise well.
+      if (meaningOf(error).hears === 'InvalidCiphertextException') throw invalidCiphertext();
+      // A vendor's value for it may mean worse things too: it is only believed while the token is otherwise well.
       if (this.#tagMismatches.has(ckrName(error) ?? '') && this.#session.isLoggedIn()) throw invalidCiphertext();
       throw error;
     }

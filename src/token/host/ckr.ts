@@ -140,6 +140,28 @@ const pinRefusals = new Set<string>([
   'CKR_NEXT_OTP',
 ]);
 
+/** C_Login's values (PKCS#11 §5.6) by which no PIN was looked at. CKR_GENERAL_ERROR and a vendor's own may mean anything. */
+const pinLeftAlone = new Set<string>([
+  'CKR_ARGUMENTS_BAD',
+  'CKR_CRYPTOKI_NOT_INITIALIZED',
+  'CKR_DEVICE_ERROR',
+  'CKR_DEVICE_MEMORY',
+  'CKR_DEVICE_REMOVED',
+  'CKR_HOST_MEMORY',
+  'CKR_OPERATION_NOT_INITIALIZED',
+  'CKR_SESSION_CLOSED',
+  'CKR_SESSION_COUNT',
+  'CKR_SESSION_HANDLE_INVALID',
+  'CKR_SESSION_READ_ONLY_EXISTS',
+  'CKR_TOKEN_NOT_PRESENT',
+  'CKR_TOKEN_NOT_RECOGNIZED',
+  'CKR_USER_ALREADY_LOGGED_IN',
+  'CKR_USER_ANOTHER_ALREADY_LOGGED_IN',
+  'CKR_USER_PIN_NOT_INITIALIZED',
+  'CKR_USER_TOO_MANY_TYPES',
+  'CKR_USER_TYPE_INVALID',
+]);
+
 /** The return value an error of pkcs11js carries; undefined when it carries none. Some of its errors only say it in their text. */
 export function ckrOf(error: unknown): number | undefined {
   if (!(error instanceof Error)) return undefined;
@@ -162,4 +184,8 @@ export function meaningOf(error: unknown): CkrMeaning {
 
 export function isPinRefusal(error: unknown): boolean {
   return pinRefusals.has(ckrName(error) ?? '');
+}
+
+export function leavesPinAlone(error: unknown): boolean {
+  return pinLeftAlone.has(ckrName(error) ?? '');
 }

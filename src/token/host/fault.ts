@@ -4,9 +4,9 @@ import type { Status } from '../wire.js';
 
 /** One request's answer when it is not `ok`; the token is sound. */
 export class RequestFault extends Error {
-  readonly status: Exclude<Status, 'ok' | 'partial'>;
+  readonly status: Exclude<Status, 'ok' | 'partial' | 'alive'>;
 
-  constructor(status: Exclude<Status, 'ok' | 'partial'>, message: string) {
+  constructor(status: RequestFault['status'], message: string) {
     super(message);
     this.name = 'RequestFault';
     this.status = status;

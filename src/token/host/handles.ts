@@ -1,6 +1,6 @@
 // Object handles by CKA_ID, looked up once. They live as long as this process: a module that is initialised anew gives the same numbers
 // to other keys, so a host is started anew instead. A key is only handed out when the token confirms that it cannot leave.
-import type { Clock } from '../../kernel/clock.js';
+import type { MonotonicClock } from '../../kernel/clock.js';
 import { RequestFault } from './fault.js';
 import type { ObjectHandle, TokenSession } from './session.js';
 import type { KeyKind } from './template.js';
@@ -22,7 +22,7 @@ export interface KeyHandlesOptions {
   readonly kind: KeyKind;
   /** Operate on session copies, for modules that read a token object anew for each call. */
   readonly copies: boolean;
-  readonly clock: Clock;
+  readonly clock: MonotonicClock;
 }
 
 export class KeyHandles {
@@ -39,8 +39,8 @@ export class KeyHandles {
     const name = ckaId.toString('latin1');
     const entry = this.#entries.get(name) ?? this.#load(name, ckaId);
     if (copies) {
-      const nowMs = clock.now();
-      if (Math.abs(nowMs - entry.checkedAtMs) > copyTrustMs) {
+      const nowMs = clock.monotonicMs();
+      if (nowMs - entry.checkedAtMs > copyTrustMs) {
         // Fails with CKR_OBJECT_HANDLE_INVALID when the original is gone; every handle is then looked for again.
         session.ckaIdOf(entry.original);
         entry.checkedAtMs = nowMs;
@@ -71,7 +71,7 @@ export class KeyHandles {
     this.#requireProtected(original);
     const used = copies ? session.copy(original) : original;
     if (copies) this.#requireProtected(used);
-    const entry = { original, used, checkedAtMs: clock.now() };
+    const entry = { original, used, checkedAtMs: clock.monotonicMs() };
     const oldest = this.#entries.size >= maxHandles ? this.#entries.keys().next().value : undefined;
     if (oldest !== undefined) this.#drop(oldest);
     this.#entries.set(name, entry);

@@ -1,58 +1,91 @@
-// The one login of a process's life. A PIN the token refused is remembered beside its file, so that no restart, of the host or of the
-// whole daemon, offers it again: tokens count refusals and lock, or erase themselves.
-import { readFileSync, rmSync, statSync, type BigIntStats } from 'node:fs';
+// The one login of a process's life. What may have cost the PIN an attempt is noted first, so that no restart, of the host or of the
+// whole daemon, makes it two: tokens count refusals and lock, or erase themselves.
+import { readFileSync, statSync, type BigIntStats } from 'node:fs';
 import pkcs11 from 'pkcs11js';
-import { ckrName, isPinRefusal } from './ckr.js';
-import { writeDurably } from './durable-file.js';
+import { ckrName, isPinRefusal, leavesPinAlone } from './ckr.js';
 import { StartFault } from './fault.js';
+import { readNote, removeNote, writeNote, type FileIdentity } from './login-note.js';
 import type { ChosenToken } from './module.js';
 import type { Profile } from './profile.js';
-
-/** Which content of the file was refused, without a trace of the content itself. */
-interface FileIdentity {
-  readonly ino: string;
-  readonly mtimeNs: string;
-  readonly size: string;
-}
-
-export const refusalMarker = (pinFile: string): string => `${pinFile}.refused`;
 
 export interface LoginOptions {
   /** The security officer logs in to set a new token's user PIN, and never in service. */
   readonly as: 'user' | 'security-officer';
   readonly pinFile: string;
+  readonly noteFile: string;
+  /** The daemon made the token and drew its PIN: an attempt more does no harm, so only a refusal is noted. */
+  readonly ours: boolean;
 }
 
 /**
  * Reads the PIN (one line, mode 0600) and logs in. Throws StartFault `pin-file` for a file that is none, `wrong-pin` for a PIN the
- * token refuses now or has refused before; other return values as they come.
+ * token refuses now or may have refused before, `home-unwritable` when nothing can be noted; return values that say that the PIN was
+ * not looked at as they come.
  */
 export function login(
   library: pkcs11.PKCS11,
   session: Buffer,
   token: ChosenToken,
-  { as, pinFile }: LoginOptions,
+  options: LoginOptions,
   profile: Profile,
 ): void {
+  const { as, pinFile, noteFile, ours } = options;
   const identity = pinFileIdentity(pinFile);
-  if (wasRefused(pinFile, identity)) {
-    const message = `the token has refused the PIN in ${pinFile}: correct the file, it is not tried again`;
-    throw new StartFault('wrong-pin', message);
-  }
+  requireUntried(options, identity);
   const obstacle = as === 'user' ? pinObstacle(token.flags) : undefined;
   if (obstacle !== undefined) throw new StartFault('wrong-pin', `the PIN in ${pinFile} is not tried: ${obstacle}`);
   const pin = readPin(pinFile, profile);
+  if (!ours) writeNote(noteFile, 'begun', identity);
   try {
     library.C_Login(session, as === 'user' ? pkcs11.CKU_USER : pkcs11.CKU_SO, pin);
   } catch (error) {
-    const name = ckrName(error);
-    if (name === 'CKR_USER_ALREADY_LOGGED_IN') return;
-    if (!isPinRefusal(error)) throw error;
-    const noted = noteRefusal(pinFile, identity) ? '' : ' (this could not be noted beside it)';
-    const message = `the token refuses the PIN in ${pinFile} (${name ?? ''})${noted}: correct the file, it is not tried again`;
-    throw new StartFault('wrong-pin', message, { cause: error });
+    if (ckrName(error) !== 'CKR_USER_ALREADY_LOGGED_IN') throw judged(error, options, identity);
+  }
+  removeNote(noteFile);
+}
+
+function requireUntried({ pinFile, noteFile, ours }: LoginOptions, identity: FileIdentity): void {
+  const noted = readNote(noteFile, identity);
+  if (noted === 'refused') {
+    const remedy = `correct the file, it is not tried again (if it is right by now, delete ${noteFile})`;
+    throw new StartFault('wrong-pin', `the token has refused the PIN in ${pinFile}: ${remedy}`);
+  }
+  if (noted === 'begun' && !ours) {
+    throw new StartFault(
+      'wrong-pin',
+      `a login with the PIN in ${pinFile} was begun and never ended: ${check(pinFile, noteFile)}`,
+    );
   }
 }
+
+/** What a failed C_Login means for the PIN, noted before it is thrown. */
+function judged(error: unknown, { pinFile, noteFile, ours }: LoginOptions, identity: FileIdentity): unknown {
+  const name = ckrName(error) ?? 'no return value';
+  if (isPinRefusal(error)) {
+    const noted = noteRefusal(noteFile, identity) ? '' : ' (this could not be noted)';
+    const message = `the token refuses the PIN in ${pinFile} (${name})${noted}: correct the file, it is not tried again`;
+    return new StartFault('wrong-pin', message, { cause: error });
+  }
+  if (leavesPinAlone(error)) removeNote(noteFile);
+  else if (!ours) {
+    const message = `a login with the PIN in ${pinFile} ended with ${name}, which does not say whether it counts: `;
+    return new StartFault('wrong-pin', message + check(pinFile, noteFile), { cause: error });
+  }
+  return error;
+}
+
+/** False when the disk does not take it. The supervisor's breaker holds, and after it what was noted as begun. */
+function noteRefusal(noteFile: string, identity: FileIdentity): boolean {
+  try {
+    writeNote(noteFile, 'refused', identity);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const check = (pinFile: string, noteFile: string): string =>
+  `check the PIN's counter with the vendor's tool, then touch ${pinFile} or delete ${noteFile}`;
 
 /** Why a login must not even be tried, from CK_TOKEN_INFO.flags (PKCS#11 v2.40 §3.3). */
 export function pinObstacle(flags: number): string | undefined {
@@ -97,27 +130,4 @@ export function readPin(pinFile: string, profile: Profile): string {
     );
   }
   return pin;
-}
-
-function wasRefused(pinFile: string, identity: FileIdentity): boolean {
-  let noted: string;
-  try {
-    noted = readFileSync(refusalMarker(pinFile), 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
-    throw new StartFault('pin-file', `${refusalMarker(pinFile)} cannot be read`, { cause: error });
-  }
-  if (noted === JSON.stringify(identity)) return true;
-  // Another file now: the note is about a PIN nobody will try.
-  rmSync(refusalMarker(pinFile), { force: true });
-  return false;
-}
-
-function noteRefusal(pinFile: string, identity: FileIdentity): boolean {
-  try {
-    writeDurably(refusalMarker(pinFile), JSON.stringify(identity));
-    return true;
-  } catch {
-    return false;
-  }
 }

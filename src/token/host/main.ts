@@ -1,6 +1,8 @@
 // The token host: the one process that loads the vendor's library and knows the PIN. It is configured over its parent's channel, never
 // by arguments; it makes one login in its life; it ends when its parent does, and when it can no longer trust its token.
+import { join } from 'node:path';
 import type { FromTokenHost, ToTokenHost, TokenDescription, TokenHostConfig } from '../../config/processes.js';
+import { ignoreTerminalSignals } from '../../kernel/terminal-signals.js';
 import { ckrName, meaningOf } from './ckr.js';
 import { StartFault, TokenLost } from './fault.js';
 import { login } from './login.js';
@@ -22,8 +24,7 @@ const graceMs = 200;
 export function runTokenHost(): void {
   process.umask(0o077);
   let running: Running | undefined;
-  // A terminal's Ctrl-C, and a supervisor's own stop, reach every process of the group: the supervisor decides, by message.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+  ignoreTerminalSignals();
   process.on('disconnect', () => process.exit(hostExitCodes.stopped));
   process.on('message', (message: ToTokenHost) => {
     if (message.type === 'configure') void start(message.config).then((started) => (running = started), fail);
@@ -55,7 +56,8 @@ function openToken(config: TokenHostConfig): { module: LoadedModule; session: To
   const module = loadModule(profile, config.modulePath);
   if (config.provision !== undefined) {
     const { soPinFile } = config.provision;
-    provision(module, { tokenLabel: config.tokenLabel, pinFile: config.pinFile, soPinFile }, profile);
+    const noteFile = join(config.notesFolder, `${config.region}.so-login`);
+    provision(module, { tokenLabel: config.tokenLabel, pinFile: config.pinFile, soPinFile, noteFile }, profile);
   }
   const token = findToken(module, config.tokenLabel, profile.tokenSelector.serial);
   if (token === undefined) {
@@ -64,7 +66,9 @@ function openToken(config: TokenHostConfig): { module: LoadedModule; session: To
   }
   requireMechanisms(module, token.slot);
   const session = new TokenSession(module, token);
-  login(module.pkcs11, session.handle, token, { as: 'user', pinFile: config.pinFile }, profile);
+  const noteFile = join(config.notesFolder, `${config.region}.login`);
+  const ours = config.provision !== undefined;
+  login(module.pkcs11, session.handle, token, { as: 'user', pinFile: config.pinFile, noteFile, ours }, profile);
   selfTest(session, profile);
   return { module, session, performer: new Performer(session, profile) };
 }
@@ -88,6 +92,8 @@ function startFaultOf(error: unknown): StartFault | undefined {
   if (error instanceof StartFault) return error;
   if (error instanceof TokenLost || meaningOf(error).lost === 'token') return undefined;
   const name = ckrName(error) ?? 'no return value';
+  // A token may hold the sessions of a host that was killed for a while.
+  if (name === 'CKR_SESSION_COUNT') return undefined;
   return new StartFault('configuration', `the token refused a call of the start (${name})`, { cause: error });
 }
 

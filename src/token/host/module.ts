@@ -18,8 +18,6 @@ export interface ChosenToken {
   readonly slot: Buffer;
   readonly label: string;
   readonly serial: string;
-  readonly model: string;
-  readonly manufacturer: string;
   /** CK_TOKEN_INFO.flags as they were before anybody logged in. */
   readonly flags: number;
 }
@@ -66,11 +64,16 @@ function initialize(library: pkcs11.PKCS11, profile: Profile, path: string): voi
   }
 }
 
-/** Undefined when no token has the label. StartFault when two have it. */
+/** Undefined when no token has the label. StartFault when two have it, or when none has and one could not be asked. */
 export function findToken(module: LoadedModule, label: string, serial: string | null): ChosenToken | undefined {
-  const [first, second] = tokensOf(module).filter(
+  const { tokens, silent } = tokensOf(module);
+  const [first, second] = tokens.filter(
     (token) => token.label === label && (serial === null || token.serial === serial),
   );
+  if (first === undefined && silent.length > 0) {
+    const message = `no token is labelled ${label}, but ${silent.length} slot(s) did not say what they hold (${silent.join(', ')})`;
+    throw new StartFault('token-missing', `${message}: look at the device`);
+  }
   if (second !== undefined) {
     throw new StartFault('token-missing', `more than one token is labelled ${label}: give the serial in the profile`);
   }
@@ -79,23 +82,29 @@ export function findToken(module: LoadedModule, label: string, serial: string | 
 
 /** The slot of a token that nobody has initialised. */
 export function findBlankSlot(module: LoadedModule): Buffer | undefined {
-  return tokensOf(module).find((token) => (token.flags & pkcs11.CKF_TOKEN_INITIALIZED) === 0)?.slot;
+  return tokensOf(module).tokens.find((token) => (token.flags & pkcs11.CKF_TOKEN_INITIALIZED) === 0)?.slot;
 }
 
-function tokensOf(module: LoadedModule): ChosenToken[] {
+/** `silent`: what slots answered that could not say which token they hold. They may be anybody's: the other slots are not their victims. */
+function tokensOf(module: LoadedModule): { tokens: ChosenToken[]; silent: string[] } {
   const slots = module.slots.getSlots(true);
-  return Array.from({ length: slots.length }, (_, index) => {
+  const tokens: ChosenToken[] = [];
+  const silent: string[] = [];
+  for (let index = 0; index < slots.length; index++) {
     const slot = slots.items(index);
-    const token = slot.getToken();
-    return {
-      slot: slot.handle,
-      label: unpadded(token.label),
-      serial: unpadded(token.serialNumber),
-      model: unpadded(token.model),
-      manufacturer: unpadded(token.manufacturerID),
-      flags: token.flags,
-    };
-  });
+    try {
+      const token = slot.getToken();
+      tokens.push({
+        slot: slot.handle,
+        label: unpadded(token.label),
+        serial: unpadded(token.serialNumber),
+        flags: token.flags,
+      });
+    } catch (error) {
+      silent.push(ckrName(error) ?? 'no return value');
+    }
+  }
+  return { tokens, silent };
 }
 
 /** StartFault `configuration` when the token lacks a mechanism the daemon's operations need. */

@@ -1,10 +1,9 @@
 // Making, listing and destroying keys in the token. A key that is not as asked is destroyed before anybody can use it, and the
 // daemon's own keys are neither listed nor destroyed.
-import { daemonKeys } from '../../ports/token.js';
+import { daemonKeys, isDaemonKey } from '../../ports/token.js';
 import { ckaIdBytes } from '../wire.js';
 import { RequestFault } from './fault.js';
 import { aesKeyGen, genericKeyGen } from './mechanism.js';
-import type { Profile } from './profile.js';
 import type { TokenSession } from './session.js';
 import { generationTemplate, idSearch, type KeyKind } from './template.js';
 
@@ -12,11 +11,9 @@ const keyLabel = 'hsm-bridge';
 
 export class KeyObjects {
   readonly #session: TokenSession;
-  readonly #labelBytes: number;
 
-  constructor(session: TokenSession, profile: Profile) {
+  constructor(session: TokenSession) {
     this.#session = session;
-    this.#labelBytes = profile.label.maxBytes;
   }
 
   /** AES-256. `ckaId` must be unused, which is not looked up: that takes time in proportion to the objects in the token. */
@@ -62,13 +59,10 @@ export class KeyObjects {
   #generate(kind: KeyKind, ckaId: Buffer, label: string): void {
     const { library, handle } = this.#session;
     const mechanism = kind === 'aes-gcm' ? aesKeyGen : genericKeyGen;
-    const name = { ckaId, label: label.slice(0, this.#labelBytes) };
-    const key = library.C_GenerateKey(handle, mechanism, generationTemplate(kind, name));
+    const key = library.C_GenerateKey(handle, mechanism, generationTemplate(kind, { ckaId, label }));
     const wrong = this.#session.mismatchesOf(kind, key);
     if (wrong.length === 0) return;
     this.#session.destroy(key);
     throw new RequestFault('internal', `the token made a key whose ${wrong.join(', ')} is not as asked`);
   }
 }
-
-const isDaemonKey = (ckaId: Buffer): boolean => Object.values(daemonKeys).some((own) => own.equals(ckaId));

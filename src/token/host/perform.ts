@@ -1,9 +1,9 @@
 // One request after the other, performed on the token. Each is answered exactly once; it runs a second time only when the token
-// certainly did nothing the first time; what a key's plaintext was in is overwritten.
+// certainly did nothing the first time; buffers that held plaintext are zeroed.
 import { systemClock } from '../../kernel/clock.js';
 import { daemonKeys } from '../../ports/token.js';
 import { maxPayloadBytes, type FrameWriter } from '../frames.js';
-import { ckaIdBytes, maxRandomBytes, requests, statuses, type Request, type Status } from '../wire.js';
+import { ckaIdBytes, isRandomLength, requests, statuses, type Request, type Status } from '../wire.js';
 import { Cipher, macBytes, sealBytes } from './cipher.js';
 import { meaningOf } from './ckr.js';
 import { RequestFault, TokenLost } from './fault.js';
@@ -32,14 +32,14 @@ export class Performer {
   constructor(session: TokenSession, profile: Profile) {
     this.#session = session;
     this.#cipher = new Cipher(session, profile);
-    this.#objects = new KeyObjects(session, profile);
+    this.#objects = new KeyObjects(session);
     const copies = profile.sessionCopies.value;
     this.#aesKeys = new KeyHandles({ session, kind: 'aes-gcm', copies, clock: systemClock });
     this.#macKeys = new KeyHandles({ session, kind: 'hmac', copies, clock: systemClock });
     this.#operations = this.#table();
   }
 
-  /** False when the request is none; nothing is answered then. TokenLost once the answer was written, when the token is. */
+  /** False for a malformed request, which gets no answer. Throws TokenLost, after answering, when the token is lost. */
   perform(id: number, op: number, payload: Buffer, out: FrameWriter): boolean {
     const operation = this.#operations[op];
     if (operation === undefined) return false;
@@ -136,8 +136,8 @@ export class Performer {
   }
 
   #info(out: FrameWriter): number {
-    const { label, serial, model, manufacturer } = this.#session.token;
-    const text = Buffer.from(JSON.stringify({ label, serial, model, manufacturer }));
+    const { label, serial } = this.#session.token;
+    const text = Buffer.from(JSON.stringify({ label, serial }));
     return text.copy(out.reserve(text.length));
   }
 
@@ -184,8 +184,6 @@ export class Performer {
     return room.length;
   }
 }
-
-const isRandomLength = (bytes: number): boolean => bytes >= 1 && bytes <= maxRandomBytes;
 
 function withScratch<Result>(bytes: number, use: (scratch: Buffer) => Result): Result {
   const scratch = Buffer.alloc(bytes);

@@ -19,11 +19,8 @@ const profileSchema = z.strictObject({
   tokenSelector: z.strictObject({ serial: z.string().nullable(), because }),
   /** What is no PIN of this vendor is not tried: a refusal would count. */
   pin: z.strictObject({ minBytes: z.int().min(1), maxBytes: z.int().max(255), pattern: z.string(), because }),
-  sessions: z.strictObject({ value: z.literal(1), because }),
-  processes: z.strictObject({ value: z.int().min(1), because }),
-  timeouts: z.strictObject({ callMs: z.int().positive(), because }),
+  /** Read by this check alone: a token that takes shorter ones cannot hold the daemon's keys. */
   ckaId: z.strictObject({ maxBytes: z.int().min(ckaIdBytes), because }),
-  label: z.strictObject({ maxBytes: z.int().min(8), because }),
   gcm: z.strictObject({
     strategy: z.literal('gcm-host-iv'),
     /** Whether CK_GCM_PARAMS has ulIvBits (PKCS#11 v2.40 errata 1 and later) or not. */
@@ -34,14 +31,9 @@ const profileSchema = z.strictObject({
   sessionCopies: z.strictObject({ value: z.boolean(), because }),
   /** False where a token in FIPS mode takes no key from outside: its known answers cannot be checked. */
   importsSessionKeys: z.strictObject({ value: z.boolean(), because }),
-  /** Return values that mean something else than PKCS#11 says. */
-  errors: z.array(
-    z.strictObject({
-      call: z.literal('C_Decrypt'),
-      returns: z.enum(Object.keys(ckrTable) as [CkrName, ...CkrName[]]),
-      means: z.literal('invalid-ciphertext'),
-      because,
-    }),
+  /** Return values of C_Decrypt for a tag that does not match, where they are not PKCS#11's own. */
+  tagMismatches: z.array(
+    z.strictObject({ returns: z.enum(Object.keys(ckrTable) as [CkrName, ...CkrName[]]), because }),
   ),
 });
 

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import pkcs11 from 'pkcs11js';
-import { writeDurably } from './durable-file.js';
+import { writeDurably } from '../../kernel/durable-file.js';
 import { StartFault } from './fault.js';
 import { login, readPin } from './login.js';
 import { findBlankSlot, findToken, type ChosenToken, type LoadedModule } from './module.js';
@@ -13,6 +13,8 @@ export interface Provisioning {
   readonly tokenLabel: string;
   readonly pinFile: string;
   readonly soPinFile: string;
+  /** For the security officer's logins. */
+  readonly noteFile: string;
 }
 
 /** CK_TOKEN_INFO.label (PKCS#11 v2.40 §3.3). */
@@ -76,7 +78,8 @@ function initUserPin(module: LoadedModule, token: ChosenToken, plan: Provisionin
   const library = module.pkcs11;
   const session = library.C_OpenSession(token.slot, pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION);
   try {
-    login(library, session, token, { as: 'security-officer', pinFile: plan.soPinFile }, profile);
+    const { soPinFile: pinFile, noteFile } = plan;
+    login(library, session, token, { as: 'security-officer', pinFile, noteFile, ours: true }, profile);
     library.C_InitPIN(session, readPin(plan.pinFile, profile));
   } finally {
     // The last session of the process takes the security officer's login with it.

@@ -16,11 +16,14 @@ export interface ServerOptions {
 const maxConnections = 64;
 /** Answers that may wait for the others of a chunk: a gateway works on the first ones while the token makes the last. */
 const answersPerWrite = 32;
+/** How long one gateway's chunk may keep this process from saying a word to any of them: they take long silence for a hang. */
+const silenceMs = 50;
 
 export class TokenServer {
   readonly #options: ServerOptions;
   readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
+  readonly #writers = new Map<Socket, FrameWriter>();
+  #spokeAtMs = 0;
   #lost = false;
 
   constructor(options: ServerOptions) {
@@ -41,24 +44,27 @@ export class TokenServer {
   /** Resolves when every answer given so far has left, or `graceMs` later. */
   close(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const socket of this.#sockets) socket.end(() => socket.destroy());
+    for (const socket of this.#writers.keys()) socket.end(() => socket.destroy());
     return Promise.race([closed, new Promise<void>((resolve) => setTimeout(resolve, graceMs))]);
   }
 
   #serve(socket: Socket): void {
-    this.#sockets.add(socket);
     const writer = new FrameWriter((bytes, written) => {
       if (!socket.write(bytes, written)) socket.pause();
     });
+    this.#writers.set(socket, writer);
     let unflushed = 0;
     const decoder = new FrameDecoder((id, op, payload) => {
       if (++unflushed >= answersPerWrite) {
         unflushed = 0;
         writer.flush();
       }
-      return this.#perform(id, op, payload, writer);
+      const sound = this.#perform(id, op, payload, writer);
+      if (performance.now() - this.#spokeAtMs > silenceMs) this.#speak(writer);
+      return sound;
     });
     socket.on('data', (chunk) => {
+      this.#spokeAtMs = performance.now();
       const sound = decoder.push(chunk);
       chunk.fill(0);
       writer.flush();
@@ -66,7 +72,17 @@ export class TokenServer {
     });
     socket.on('drain', () => socket.resume());
     socket.on('error', () => socket.destroy());
-    socket.on('close', () => this.#sockets.delete(socket));
+    socket.on('close', () => this.#writers.delete(socket));
+  }
+
+  /** Sends what has been answered to the gateway in turn, and to the others that their turn will come. */
+  #speak(inTurn: FrameWriter): void {
+    for (const [socket, writer] of this.#writers) {
+      if (socket.writableNeedDrain) continue;
+      if (writer !== inTurn) writer.commit(0, statuses.alive, 0);
+      writer.flush();
+    }
+    this.#spokeAtMs = performance.now();
   }
 
   #perform(id: number, op: number, payload: Buffer, writer: FrameWriter): boolean {

@@ -81,7 +81,7 @@ async function hookGateway() {
   const sample = connectToken({
     socketPath: '/nonexistent',
     deadlineMs: 1000,
-    clock: Date,
+    clock: { monotonicMs: () => 0 },
     onOverrun: () => undefined,
   });
   const client = Object.getPrototypeOf(sample);

@@ -2,9 +2,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { ConfigurationError } from '../../../src/config/daemon.js';
-import { loadDevelopment, loadFile, packageRoot } from '../../../src/config/load.js';
+import { loadDevelopment, loadFile, packageRoot, tokenHostEnvironment } from '../../../src/config/load.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'hsm-bridge-config-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -61,6 +61,10 @@ describe('development mode', () => {
     expect(loadDevelopment(environment, '/')).toMatchObject({ home: '/h', port: 0, adminPort: 4600 });
   });
 
+  it('starts in a shell that has sourced dev.env', () => {
+    expect(loadDevelopment({ HSM_BRIDGE_ADMIN_URL: 'http://127.0.0.1:1' })).toMatchObject({ adminPort: 4600 });
+  });
+
   it.each([
     ['HSM_BRIDGE_PORT', '65536'],
     ['HSM_BRIDGE_PORT', '0x50'],
@@ -68,8 +72,25 @@ describe('development mode', () => {
     ['HSM_BRIDGE_ADMIN_PORT', 'http'],
     ['HSM_BRIDGE_GATEWAYS', '0'],
     ['HSM_BRIDGE_LOG_LEVEL', 'loud'],
+    ['HSM_BRIDGE_REGIONS', 'eu-west-1'],
   ])('refuses %s=%s by name', async (name, value) => {
     expect(await refusal(() => loadDevelopment({ [name]: value }))).toMatch(new RegExp(`^environment: ${name}: `));
+  });
+});
+
+describe('the environment of a token host', () => {
+  afterEach(() => {
+    vi.unstubAllEnvs();
+  });
+
+  it('has nothing of AWS, nothing of ours, and in service nothing by which Node loads code', () => {
+    const own = { AWS_SECRET_ACCESS_KEY: 's', HSM_BRIDGE_HOME: '/h', LD_PRELOAD: '/x.so', TZ: 'Asia/Seoul' };
+    const ofNode = { NODE_OPTIONS: '--no-warnings', NODE_EXTRA_CA_CERTS: '/ca.pem' };
+    for (const [name, value] of Object.entries({ ...own, ...ofNode })) vi.stubEnv(name, value);
+    expect(tokenHostEnvironment('dev')).toMatchObject({ TZ: 'Asia/Seoul', ...ofNode });
+    const allowed = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'];
+    expect(tokenHostEnvironment('serve')).toMatchObject({ TZ: 'Asia/Seoul' });
+    expect(Object.keys(tokenHostEnvironment('serve')).filter((name) => !allowed.includes(name))).toEqual([]);
   });
 });
 
@@ -85,6 +106,7 @@ describe('the file of serve', () => {
       gateways: 1,
       accounts: ['000000000000'],
       tokenDeadlineMs: 10_000,
+      startDeadlineMs: 60_000,
       drainDeadlineMs: 15_000,
       logLevel: 'info',
       regions: [
@@ -98,6 +120,7 @@ describe('the file of serve', () => {
             modulePath: undefined,
             tokenLabel: 'keys',
             pinFile: join(folder, 'pins/us-east-1'),
+            notesFolder: join(folder, 'data/pins'),
             socketPath: 'us-east-1.sock',
             provision: undefined,
           },

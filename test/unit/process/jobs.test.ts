@@ -10,7 +10,7 @@ const log: Log = {
   info: () => undefined,
   debug: () => undefined,
 };
-const clock = { now: () => Date.now() };
+const clock = { monotonicMs: () => performance.now() };
 const always = { take: () => Promise.resolve(true) };
 const settings = { name: 'deletion', everyMs: 1_000, leases: always, holder: 'a', clock, log };
 

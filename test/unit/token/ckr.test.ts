@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ckrName, ckrOf, ckrTable, isPinRefusal, meaningOf } from '../../../src/token/host/ckr.js';
+import { ckrName, ckrOf, ckrTable, isPinRefusal, leavesPinAlone, meaningOf } from '../../../src/token/host/ckr.js';
 
 const includes = 'node_modules/pkcs11js/includes';
 
@@ -35,6 +35,19 @@ describe('the table of return values', () => {
     expect(isPinRefusal(thrown('CKR_PIN_INCORRECT', 0xa0))).toBe(true);
     expect(isPinRefusal(thrown('CKR_PIN_LOCKED', 0xa4))).toBe(true);
     expect(isPinRefusal(thrown('CKR_DEVICE_ERROR', 0x30))).toBe(false);
+  });
+
+  it('believes that a PIN was not looked at only where PKCS#11 says so', () => {
+    const alone = Object.entries(ckrTable).filter(([name, [code]]) => leavesPinAlone(thrown(name, code)));
+    const names = alone.map(([name]) => name);
+    expect(names).toEqual(expect.arrayContaining(['CKR_DEVICE_ERROR', 'CKR_TOKEN_NOT_PRESENT', 'CKR_HOST_MEMORY']));
+    expect(names.filter((name) => name.startsWith('CKR_PIN_'))).toEqual([]);
+    for (const vague of ['CKR_GENERAL_ERROR', 'CKR_FUNCTION_FAILED', 'CKR_FUNCTION_CANCELED', 'CKR_OK']) {
+      expect(names).not.toContain(vague);
+    }
+    for (const unknown of [thrown('CKR_VENDOR_DEFINED', 0x8000_0001), new TypeError('x'), undefined]) {
+      expect(leavesPinAlone(unknown)).toBe(false);
+    }
   });
 
   it('repeats only what had no effect', () => {

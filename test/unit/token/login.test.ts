@@ -1,0 +1,134 @@
+// The notes about logins, over a library of the test's own: a PIN that may have cost an attempt is never offered twice.
+import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { PKCS11 } from 'pkcs11js';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { StartFault } from '../../../src/token/host/fault.js';
+import { login, type LoginOptions } from '../../../src/token/host/login.js';
+import { loadProfile } from '../../../src/token/host/profile.js';
+
+const profile = loadProfile('native-config/softhsm2.json');
+/** CKF_USER_PIN_INITIALIZED. */
+const token = { slot: Buffer.alloc(8), label: 'test', serial: '1', flags: 0x8 };
+
+let home: string;
+let options: LoginOptions;
+let attempts: number;
+/** What the note said while the library had the PIN. */
+let during: string;
+
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), 'hsm-bridge-login-'));
+  const pinFile = join(home, 'pin');
+  options = { as: 'user', pinFile, noteFile: join(home, 'notes/eu-west-1.login'), ours: false };
+  writeFileSync(pinFile, 'the-pin-4711\n', { mode: 0o600 });
+  attempts = 0;
+  during = '';
+});
+
+afterEach(() => {
+  rmSync(home, { recursive: true });
+});
+
+/** Undefined when it succeeds. `answer`: what C_Login returns. */
+function tryLogin(answer = 0, changes: Partial<LoginOptions> = {}): unknown {
+  const C_Login = (): void => {
+    attempts += 1;
+    during = existsSync(options.noteFile) ? readFileSync(options.noteFile, 'utf8') : '';
+    if (answer !== 0) throw Object.assign(new Error('CKR'), { code: answer });
+  };
+  try {
+    login({ C_Login } as unknown as PKCS11, Buffer.alloc(8), token, { ...options, ...changes }, profile);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+/** The library, or the machine, dies while it has the PIN: what it had noted stays. */
+function dieInLogin(): void {
+  tryLogin();
+  writeFileSync(options.noteFile, during);
+  attempts = 0;
+}
+
+const fault = (code: string, message: RegExp): object =>
+  expect.objectContaining({ name: 'StartFault', code, message: expect.stringMatching(message) as string }) as object;
+
+describe('a login', () => {
+  it('is noted before the token is asked, without a trace of the PIN, and forgotten when it succeeds', () => {
+    expect(tryLogin()).toBeUndefined();
+    expect(during).toContain('begun');
+    expect(during).not.toContain('4711');
+    expect(existsSync(options.noteFile)).toBe(false);
+  });
+
+  it('is not tried when it cannot be noted', () => {
+    writeFileSync(join(home, 'notes'), 'a file where the folder should be');
+    expect(tryLogin()).toEqual(fault('home-unwritable', /notes\/eu-west-1\.login/));
+    expect(attempts).toBe(0);
+  });
+
+  it.each([
+    ['was refused', () => tryLogin(0xa0), /has refused .*correct the file/],
+    [
+      'was never heard of again',
+      dieInLogin,
+      /begun and never ended: check the PIN's counter .* touch .*pin or delete /,
+    ],
+    ['ended with CKR_GENERAL_ERROR', () => tryLogin(0x5), /begun and never ended/],
+    ['ended with CKR_FUNCTION_FAILED', () => tryLogin(0x6), /begun and never ended/],
+    ['ended with a value of the vendor’s own', () => tryLogin(0x8000_0042), /begun and never ended/],
+  ])('that %s is not repeated, until the file is touched', (_, first, message) => {
+    first();
+    attempts = 0;
+    for (let restart = 0; restart < 3; restart++) expect(tryLogin()).toEqual(fault('wrong-pin', message));
+    expect(attempts).toBe(0);
+    utimesSync(options.pinFile, 1, 1);
+    expect(tryLogin()).toBeUndefined();
+    expect(attempts).toBe(1);
+    expect(existsSync(options.noteFile)).toBe(false);
+  });
+
+  it('that was never heard of again may be repeated when its note is deleted', () => {
+    dieInLogin();
+    expect(tryLogin()).toEqual(fault('wrong-pin', /delete .*eu-west-1\.login$/));
+    rmSync(options.noteFile);
+    expect(tryLogin()).toBeUndefined();
+  });
+
+  it('tells the operator at once what a value that says nothing means', () => {
+    expect(tryLogin(0x8000_0042)).toEqual(fault('wrong-pin', /ended with 0x80000042.*touch .*pin or delete/));
+  });
+
+  // PKCS#11 v2.40 §5.6: CKR_DEVICE_ERROR, CKR_DEVICE_REMOVED, CKR_SESSION_HANDLE_INVALID, CKR_HOST_MEMORY, CKR_TOKEN_NOT_PRESENT.
+  it.each([0x30, 0x32, 0xb3, 0x2, 0xe0])('that the token never looked at (0x%s) may be repeated', (code) => {
+    const error = tryLogin(code);
+    expect(error).not.toBeInstanceOf(StartFault);
+    expect(error).toMatchObject({ code });
+    expect(existsSync(options.noteFile)).toBe(false);
+    expect(tryLogin()).toBeUndefined();
+    expect(attempts).toBe(2);
+  });
+
+  it('that another process of ours made already is one', () => {
+    expect(tryLogin(0x100)).toBeUndefined();
+    expect(existsSync(options.noteFile)).toBe(false);
+  });
+});
+
+describe('a login to a token that the daemon made', () => {
+  it('may die at any moment', () => {
+    expect(tryLogin(0, { ours: true })).toBeUndefined();
+    expect(during).toBe('');
+    dieInLogin();
+    expect(tryLogin(0, { ours: true })).toBeUndefined();
+  });
+
+  it('is not repeated when it was refused', () => {
+    expect(tryLogin(0xa0, { ours: true })).toEqual(fault('wrong-pin', /CKR_PIN_INCORRECT/));
+    expect(tryLogin(0, { ours: true })).toEqual(fault('wrong-pin', /has refused/));
+    expect(attempts).toBe(1);
+  });
+});
