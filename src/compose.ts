@@ -2,12 +2,11 @@
 // and drains when it is told to stop.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Server } from 'node:http';
 import { AuditDamagedError } from './audit/recover.js';
 import { openAuditLane, type AuditLane } from './audit/lane.js';
 import { createAuthenticator } from './authn/authenticate.js';
 import { ensureRootCredentials, type AuditCreation } from './authn/root-credentials.js';
-import type { Fatal, FromGateway, GatewayConfig, ToGateway } from './config/processes.js';
+import type { FatalCode, FromGateway, GatewayConfig, ToGateway } from './config/processes.js';
 import { adminHost, createAdminServer, type Readiness } from './facades/admin/server.js';
 import { createAwsJsonServer } from './facades/aws-json/server.js';
 import { systemClock } from './kernel/clock.js';
@@ -21,9 +20,11 @@ import { createMessageCount } from './pipeline/message-count.js';
 import { audited, noticed } from './pipeline/service-event.js';
 import type { Store } from './ports/store.js';
 import { ignoreTerminalSignals } from './kernel/terminal-signals.js';
+import { FatalError } from './process/fatal.js';
 import { runJob, type Job } from './process/jobs.js';
 import { createLog, type Log } from './process/log.js';
 import { createMetrics, type Metrics } from './process/metrics.js';
+import { listen } from './process/ports.js';
 import { StoreOpenError } from './store/backend.js';
 import { openStore } from './store/open.js';
 import { createRegionTokens, type RegionTokens } from './token/regions.js';
@@ -82,7 +83,7 @@ async function start(config: GatewayConfig, tokens: RegionTokens): Promise<() =>
   await settleAudit(gateway);
   const wrong = await store.wrongToken(config.defaultRegion);
   if (wrong !== undefined)
-    throw fatal('token-unsafe', `${wrong}: connect that token, or restore the home that belongs to this one`);
+    throw new FatalError('token-unsafe', `${wrong}: connect it, or restore the home of this one`);
   const settle = settler(gateway);
   tokens.onReady(
     (region) =>
@@ -193,7 +194,7 @@ function settler(gateway: Gateway): (region: string) => Promise<void> {
 
 const abandoned =
   ({ config, incarnation }: Gateway) =>
-  (other: number) =>
+  (other: number): boolean =>
     isAbandoned(other, incarnation, config.gateways);
 
 const onFailure =
@@ -270,19 +271,6 @@ function createAdmin({ audit, store, tokens, metrics, config }: Gateway): Draina
   return createAdminServer({ ready, metrics: text });
 }
 
-function listen(server: Server, host: string, port: number, setting: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const inUse = error.code === 'EADDRINUSE';
-      const message = inUse
-        ? `port ${port} is in use: stop what uses it, or set ${setting} to another (0: any free one)`
-        : error.message;
-      reject(fatal(inUse ? 'port-in-use' : 'configuration', message));
-    });
-    server.listen(port, host, resolve);
-  });
-}
-
 async function stop(
   gateway: Gateway,
   server: DrainableServer,
@@ -296,24 +284,19 @@ async function stop(
   await gateway.store.close();
 }
 
-class FatalGatewayError extends Error {
-  readonly fatal: Fatal;
-  constructor(reason: Fatal) {
-    super(reason.message);
-    this.fatal = reason;
-  }
-}
-
-const fatal = (code: Fatal['code'], message: string): FatalGatewayError =>
-  new FatalGatewayError({ type: 'fatal', code, message });
-
 /** What cannot be mended by a restart is told to the supervisor as such; anything else ends this process, which is restarted. */
 function reportAndExit(error: unknown): never {
-  if (error instanceof FatalGatewayError) send(error.fatal);
-  else if (error instanceof AuditDamagedError) send({ type: 'fatal', code: 'audit-damaged', message: error.message });
-  else if (error instanceof StoreOpenError) send({ type: 'fatal', code: 'store-damaged', message: error.message });
-  else throw error;
+  const code = fatalCode(error);
+  if (code === undefined || !(error instanceof Error)) throw error;
+  send({ type: 'fatal', code, message: error.message });
   // The message leaves before the process does: the channel is flushed at exit.
   process.disconnect();
   process.exit(1);
+}
+
+function fatalCode(error: unknown): FatalCode | undefined {
+  if (error instanceof FatalError) return error.code;
+  if (error instanceof AuditDamagedError) return 'audit-damaged';
+  if (error instanceof StoreOpenError) return error.reason === 'unwritable' ? 'home-unwritable' : 'store-damaged';
+  return undefined;
 }

@@ -38,6 +38,8 @@ export interface GatewayConfig {
 /** Why a daemon cannot run; each has one line for its operator that says what to do. None of them is retried. */
 export type FatalCode =
   | 'wrong-pin'
+  /** A login whose outcome nobody knows: it may have cost an attempt. */
+  | 'login-unclear'
   | 'module-missing'
   | 'token-missing'
   | 'token-unsafe'

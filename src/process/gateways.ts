@@ -110,7 +110,10 @@ export class Gateways {
         this.#options.onTokenOverrun(message.region);
         break;
       case 'fatal':
-        this.#options.onFatal(new FatalError(message.code, message.message));
+        // A disk that filled up under a running daemon may have room again.
+        if (message.code === 'home-unwritable' && this.#everReady.has(number))
+          this.#options.log.error(`gateway ${number}: ${message.message}`);
+        else this.#options.onFatal(new FatalError(message.code, message.message));
         break;
     }
   }

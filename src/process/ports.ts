@@ -1,4 +1,5 @@
-// Free ports where the configuration says 0: chosen once by the supervisor, so that every gateway, and one that starts again, has the same.
+// Ports: free ones where the configuration says 0, chosen once by the supervisor, so that every gateway, and one that starts again, has the
+// same; and what listening on one comes to.
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { FatalError } from './fatal.js';
 
@@ -14,7 +15,7 @@ export async function choosePorts<T extends Readonly<Record<string, { host: stri
         chosen.push([name, port]);
         continue;
       }
-      const probe = await listen(host);
+      const probe = await probeOn(host);
       probes.push(probe);
       chosen.push([name, (probe.address() as AddressInfo).port]);
     }
@@ -27,7 +28,7 @@ export async function choosePorts<T extends Readonly<Record<string, { host: stri
 /** Whether this port can be listened on now; the error code when not. */
 export async function portProblem(host: string, port: number): Promise<string | undefined> {
   try {
-    const probe = await listen(host, port);
+    const probe = await probeOn(host, port);
     await new Promise((resolve) => probe.close(resolve));
     return undefined;
   } catch (error) {
@@ -35,7 +36,21 @@ export async function portProblem(host: string, port: number): Promise<string | 
   }
 }
 
-function listen(host: string, port = 0): Promise<Server> {
+/** `setting` names what to change. Throws FatalError. */
+export function listen(server: Server, host: string, port: number, setting: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const inUse = error.code === 'EADDRINUSE';
+      const message = inUse
+        ? `port ${port} is in use: stop what uses it, or set ${setting} to another (0: any free one)`
+        : error.message;
+      reject(new FatalError(inUse ? 'port-in-use' : 'configuration', message));
+    });
+    server.listen(port, host, resolve);
+  });
+}
+
+function probeOn(host: string, port = 0): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', (error: NodeJS.ErrnoException) =>

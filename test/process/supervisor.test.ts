@@ -276,7 +276,7 @@ describe('a process that dies', () => {
     expectNothingLeft();
   });
 
-  it.each(['wrong-pin', 'token-unsafe', 'pin-file', 'configuration'])(
+  it.each(['wrong-pin', 'login-unclear', 'token-unsafe', 'pin-file', 'configuration'])(
     'a host whose successor says %s ends the daemon',
     async (code) => {
       const daemon = place.start();

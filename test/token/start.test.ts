@@ -85,7 +85,7 @@ describe('a host that is killed during its login', () => {
     expect(await store.start({}, 'dying-login-entry.mjs').exit).toEqual({ code: null, signal: 'SIGKILL' });
     for (let restart = 0; restart < 2; restart++) {
       const message = await fatal(store.start());
-      expect(message.code).toBe('wrong-pin');
+      expect(message.code).toBe('login-unclear');
       expect(message.message).toContain(`touch ${store.pinFile} or delete ${store.noteFile}`);
     }
     rmSync(store.noteFile);

@@ -52,7 +52,7 @@ function requireUntried({ pinFile, noteFile, ours }: LoginOptions, identity: Fil
   }
   if (noted === 'begun' && !ours) {
     throw new StartFault(
-      'wrong-pin',
+      'login-unclear',
       `a login with the PIN in ${pinFile} was begun and never ended: ${check(pinFile, noteFile)}`,
     );
   }
@@ -69,7 +69,7 @@ function judged(error: unknown, { pinFile, noteFile, ours }: LoginOptions, ident
   if (leavesPinAlone(error)) removeNote(noteFile);
   else if (!ours) {
     const message = `a login with the PIN in ${pinFile} ended with ${name}, which does not say whether it counts: `;
-    return new StartFault('wrong-pin', message + check(pinFile, noteFile), { cause: error });
+    return new StartFault('login-unclear', message + check(pinFile, noteFile), { cause: error });
   }
   return error;
 }

@@ -71,19 +71,20 @@ describe('a login', () => {
   });
 
   it.each([
-    ['was refused', () => tryLogin(0xa0), /has refused .*correct the file/],
+    ['was refused', () => tryLogin(0xa0), 'wrong-pin', /has refused .*correct the file/],
     [
       'was never heard of again',
       dieInLogin,
+      'login-unclear',
       /begun and never ended: check the PIN's counter .* touch .*pin or delete /,
     ],
-    ['ended with CKR_GENERAL_ERROR', () => tryLogin(0x5), /begun and never ended/],
-    ['ended with CKR_FUNCTION_FAILED', () => tryLogin(0x6), /begun and never ended/],
-    ['ended with a value of the vendor’s own', () => tryLogin(0x8000_0042), /begun and never ended/],
-  ])('that %s is not repeated, until the file is touched', (_, first, message) => {
+    ['ended with CKR_GENERAL_ERROR', () => tryLogin(0x5), 'login-unclear', /begun and never ended/],
+    ['ended with CKR_FUNCTION_FAILED', () => tryLogin(0x6), 'login-unclear', /begun and never ended/],
+    ['ended with a value of the vendor’s own', () => tryLogin(0x8000_0042), 'login-unclear', /begun and never ended/],
+  ])('that %s is not repeated, until the file is touched', (_, first, code, message) => {
     first();
     attempts = 0;
-    for (let restart = 0; restart < 3; restart++) expect(tryLogin()).toEqual(fault('wrong-pin', message));
+    for (let restart = 0; restart < 3; restart++) expect(tryLogin()).toEqual(fault(code, message));
     expect(attempts).toBe(0);
     utimesSync(options.pinFile, 1, 1);
     expect(tryLogin()).toBeUndefined();
@@ -93,13 +94,13 @@ describe('a login', () => {
 
   it('that was never heard of again may be repeated when its note is deleted', () => {
     dieInLogin();
-    expect(tryLogin()).toEqual(fault('wrong-pin', /delete .*eu-west-1\.login$/));
+    expect(tryLogin()).toEqual(fault('login-unclear', /delete .*eu-west-1\.login$/));
     rmSync(options.noteFile);
     expect(tryLogin()).toBeUndefined();
   });
 
   it('tells the operator at once what a value that says nothing means', () => {
-    expect(tryLogin(0x8000_0042)).toEqual(fault('wrong-pin', /ended with 0x80000042.*touch .*pin or delete/));
+    expect(tryLogin(0x8000_0042)).toEqual(fault('login-unclear', /ended with 0x80000042.*touch .*pin or delete/));
   });
 
   // PKCS#11 v2.40 §5.6: CKR_DEVICE_ERROR, CKR_DEVICE_REMOVED, CKR_SESSION_HANDLE_INVALID, CKR_HOST_MEMORY, CKR_TOKEN_NOT_PRESENT.
