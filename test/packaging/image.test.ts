@@ -128,7 +128,9 @@ function processes(): { readonly user: number; readonly privileges: bigint }[] {
     .filter((name) => /^\d+$/.test(name))
     .flatMap((pid) => {
       try {
-        if (readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[1] !== '/opt/hsm-bridge/dist/main.js') return [];
+        // Node, perhaps a flag for V8, the program.
+        const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(1, 3);
+        if (!words.includes('/opt/hsm-bridge/dist/main.js')) return [];
         const status = readFileSync(`/proc/${pid}/status`, 'utf8');
         const field = (name: string): string => new RegExp(`^${name}:\\s*(\\w+)`, 'm').exec(status)?.[1] ?? '';
         return [{ user: Number(field('Uid')), privileges: BigInt(`0x${field('CapEff')}`) }];

@@ -285,8 +285,9 @@ export function bareEnvironment(): Environment {
 function childOf(home: string, pid: number): DaemonProcess | undefined {
   try {
     if (readlinkSync(`/proc/${pid}/cwd`) !== join(home, 'run') || !lives(pid)) return undefined;
-    const role = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[2];
-    if (role !== 'gateway' && role !== 'token-host') return undefined;
+    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+    const role = (['gateway', 'token-host'] as const).find((name) => words.includes(name));
+    if (role === undefined) return undefined;
     const region = /\/tokens\/([a-z0-9-]+)\//.exec(readFileSync(`/proc/${pid}/environ`, 'utf8'))?.[1];
     return { role, pid, region };
   } catch {

@@ -131,7 +131,7 @@ describe('the file of serve', () => {
 
   it('is documented by an example that loads', async () => {
     const config = await loadFile(join(packageRoot, 'docs/hsm-bridge.example.yaml'));
-    expect(config.regions.length).toBeGreaterThan(1);
+    expect(config.regions.map(({ region: name }) => name)).toEqual(['us-east-1']);
   });
 
   const cases: [what: string, text: string, names: RegExp][] = [
