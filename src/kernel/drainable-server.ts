@@ -6,42 +6,45 @@ import type { Socket } from 'node:net';
 const lingerMs = 1_000;
 
 export class DrainableServer extends Server {
-  readonly #sockets = new Set<Socket>();
-  /** In the order they were taken in; without a response where the answer is written on the bare socket. */
-  readonly #calls = new Map<IncomingMessage, ServerResponse | undefined>();
+  /** Each connection's answers that are still to come, in their order: an entry for a connection, nothing new for a call. */
+  readonly #answers = new Map<Socket, ServerResponse[]>();
+  /** Those too whose answer is written on the bare socket, or whose client is gone. */
+  #calls = 0;
   #draining = false;
   #answered: () => void = () => undefined;
 
   constructor(options: ServerOptions) {
     super(options);
     this.on('connection', (socket) => {
-      this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
+      this.#answers.set(socket, []);
+      socket.once('close', () => this.#answers.delete(socket));
     });
   }
 
   get calls(): number {
-    return this.#calls.size;
+    return this.#calls;
   }
 
   /** Takes a call in, whose `end` must follow. False during a drain: it must stay unanswered, since its connection is about to close. */
   begin(request: IncomingMessage, response?: ServerResponse): boolean {
     if (this.#draining) return false;
-    this.#calls.set(request, response);
+    this.#calls += 1;
+    if (response !== undefined) this.#answers.get(request.socket)?.push(response);
     return true;
   }
 
   /** The call's answer was handed to its socket, or nobody is there to hear it. */
-  end(request: IncomingMessage): void {
-    this.#calls.delete(request);
-    if (this.#draining && this.#calls.size === 0) this.#answered();
+  end(request: IncomingMessage, response?: ServerResponse): void {
+    this.#calls -= 1;
+    const answers = this.#answers.get(request.socket);
+    const at = response === undefined ? undefined : answers?.indexOf(response);
+    if (at !== undefined && at >= 0) answers?.splice(at, 1);
+    if (this.#draining && this.#calls === 0) this.#answered();
   }
 
   /** The answer that will be the last on this connection as far as is known. */
   lastAnswerOn(socket: Socket): ServerResponse | undefined {
-    let last: ServerResponse | undefined;
-    for (const [request, response] of this.#calls) if (request.socket === socket) last = response ?? last;
-    return last;
+    return this.#answers.get(socket)?.at(-1);
   }
 
   /**
@@ -51,8 +54,8 @@ export class DrainableServer extends Server {
   async drain(): Promise<void> {
     this.#draining = true;
     const closed = new Promise<void>((resolve) => this.close(() => resolve()));
-    for (const socket of this.#sockets) this.#closeAfterAnswers(socket);
-    if (this.#calls.size > 0) await new Promise<void>((resolve) => (this.#answered = resolve));
+    for (const socket of this.#answers.keys()) this.#closeAfterAnswers(socket);
+    if (this.#calls > 0) await new Promise<void>((resolve) => (this.#answered = resolve));
     const lingered = setTimeout(() => this.closeAllConnections(), lingerMs);
     await closed;
     clearTimeout(lingered);

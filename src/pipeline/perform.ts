@@ -17,7 +17,7 @@ export interface Incoming {
   /** As it may stand in the audit: bounded and of harmless characters. */
   readonly operationName: string | undefined;
   /** Why the façade could not take the request in (too large, too many). */
-  readonly refusal?: BridgeError;
+  readonly refusal: BridgeError | undefined;
   readonly operation: (caller: Caller) => AnyOperation;
   readonly json: () => unknown;
 }

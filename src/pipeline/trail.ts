@@ -112,8 +112,8 @@ export class Trail {
       requestId: start.requestId,
       eventId: this.#random.uuid(),
       readOnly: operation?.readOnly ?? true,
-      ...(this.#resources.length === 0 ? {} : { resourcesJson: resourcesOf(this.#resources) }),
-      ...(caller === undefined ? {} : { recipientAccountId: caller.principal.accountId }),
+      resourcesJson: this.#resources.length === 0 ? undefined : resourcesOf(this.#resources),
+      recipientAccountId: caller?.principal.accountId,
     };
   }
 }

@@ -43,7 +43,7 @@ export function createAdminServer({ ready, metrics }: AdminOptions): DrainableSe
     try {
       response.type('text/plain; version=0.0.4; charset=utf-8').send(await metrics());
     } finally {
-      server.end(request);
+      server.end(request, response);
     }
   });
   app.use((_request: Request, response: Response) => void response.status(404).json({ message: 'not found' }));

@@ -18,7 +18,7 @@ export function incomingOf(request: IncomingMessage, body: Buffer, refusal: Brid
     sourceIp: request.socket.remoteAddress ?? 'unknown',
     userAgent: headerOf(rawHeaders, 'user-agent') ?? '',
     operationName,
-    ...(refusal === undefined ? {} : { refusal }),
+    refusal,
     operation: (caller) => operationOf(caller.service, operationName),
     json: () => parseJson(body),
   };

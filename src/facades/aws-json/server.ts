@@ -80,7 +80,7 @@ async function answer(
     response.writeHead(status, headers).end(text);
   } finally {
     budget.giveBack(heldBytes);
-    if (isTaken) server.end(request);
+    if (isTaken) server.end(request, response);
   }
 }
 
