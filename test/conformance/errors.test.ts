@@ -1,22 +1,8 @@
 // Bad input in requests that are signed as they should be: AWS's error, one audit record, and a daemon that goes on as if nothing had been.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { TestDaemon } from '../support/daemon.js';
-import { expectSoundAudit } from '../support/inside.js';
-import { exchange } from '../support/raw-http.js';
-import { expectNoStack, WireUser } from '../support/wire-user.js';
+import { describe, expect, it } from 'vitest';
+import { WireUser } from '../support/wire-user.js';
 
-let daemon: TestDaemon;
-let user: WireUser;
-beforeAll(async () => {
-  daemon = await TestDaemon.started();
-  user = await WireUser.of(daemon);
-});
-afterAll(async () => {
-  expect(await daemon.stop()).toBe(0);
-  await expectSoundAudit(daemon.home);
-  expectNoStack(daemon.said());
-  await daemon.clean();
-});
+const user = WireUser.ofSuite();
 
 describe('what a signed request holds', () => {
   const serialization: readonly (readonly [string, string, unknown])[] = [
@@ -54,7 +40,7 @@ describe('what a signed request holds', () => {
     ['brackets without end', 'Encrypt', '['.repeat(500_000)],
   ];
   it.each(serialization)('%s is a SerializationException', async (_what, operation, input) => {
-    const event = user.expectError(await exchange(daemon.endpoint, user.call(operation, input)), {
+    const event = user.expectError(await user.send(user.call(operation, input)), {
       code: 'SerializationException',
     });
     expect(event.eventName).toBe(operation);
@@ -63,28 +49,24 @@ describe('what a signed request holds', () => {
 
   it('ignores members it does not know', async () => {
     const input = { Limit: 10, Unknown: { deep: [1] }, __proto__: null, constructor: 'x', limit: 'not a number' };
-    const answer = await exchange(daemon.endpoint, user.call('ListKeys', input));
+    const answer = await user.send(user.call('ListKeys', input));
     expect(answer.status, answer.text).toBe(200);
-    const inherited = await exchange(
-      daemon.endpoint,
-      user.call('DescribeKey', `{"__proto__":{"KeyId":"${user.keyId}"}}`),
-    );
+    const inherited = await user.send(user.call('DescribeKey', `{"__proto__":{"KeyId":"${user.keyId}"}}`));
     user.expectError(inherited, { code: 'ValidationException', message: /Value null at 'keyId' failed/ });
   });
 
   it('binds an encryption context whose names JavaScript holds dear', async () => {
     const context = '{"__proto__":"a","constructor":"b","toString":"c"}';
     const body = `{"KeyId":"${user.keyId}","Plaintext":"eA==","EncryptionContext":${context}}`;
-    const { CiphertextBlob } = JSON.parse((await exchange(daemon.endpoint, user.call('Encrypt', body))).text) as {
+    const { CiphertextBlob } = JSON.parse((await user.send(user.call('Encrypt', body))).text) as {
       CiphertextBlob: string;
     };
-    const opened = await exchange(
-      daemon.endpoint,
+    const opened = await user.send(
       user.call('Decrypt', `{"CiphertextBlob":"${CiphertextBlob}","EncryptionContext":${context}}`),
     );
     expect(opened.status, opened.text).toBe(200);
     const bare = `{"CiphertextBlob":"${CiphertextBlob}","EncryptionContext":{"constructor":"b","toString":"c"}}`;
-    user.expectError(await exchange(daemon.endpoint, user.call('Decrypt', bare)), {
+    user.expectError(await user.send(user.call('Decrypt', bare)), {
       code: 'InvalidCiphertextException',
     });
   });
@@ -100,15 +82,15 @@ describe('what a signed request holds', () => {
     ['a target of odd characters', 'TrentService.List/../Keys"\\'],
   ];
   it.each(targets)('%s is an UnknownOperationException', async (_what, target) => {
-    user.expectError(await exchange(daemon.endpoint, user.sign({ target })), { code: 'UnknownOperationException' });
+    user.expectError(await user.send(user.sign({ target })), { code: 'UnknownOperationException' });
   });
 
   it.each(['sts', 'iam', 'cloudtrail'])('%s is not served yet: UnknownOperationException', async (service) => {
     const body = 'Action=GetCallerIdentity&Version=2011-06-15';
     const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
-    const answer = await exchange(daemon.endpoint, user.sign({ service, target: undefined, body, headers }));
+    const answer = await user.send(user.sign({ service, target: undefined, body, headers }));
     user.expectError(answer, { code: 'UnknownOperationException' });
-    const disguised = await exchange(daemon.endpoint, user.sign({ service, target: 'TrentService.ListKeys' }));
+    const disguised = await user.send(user.sign({ service, target: 'TrentService.ListKeys' }));
     user.expectError(disguised, { code: 'UnknownOperationException' });
   });
 });

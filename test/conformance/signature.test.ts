@@ -1,23 +1,10 @@
 // Requests that are not signed as they should be: AWS's error, nobody named in the audit, nothing served.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { TestDaemon } from '../support/daemon.js';
-import { expectSoundAudit } from '../support/inside.js';
-import { changingHeader, exchange, type RawRequest, withHeader } from '../support/raw-http.js';
-import { type ExpectedError, expectNoStack, WireUser } from '../support/wire-user.js';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { changingHeader, type RawRequest, withHeader } from '../support/raw-http.js';
+import { type ExpectedError, WireUser } from '../support/wire-user.js';
 
-let daemon: TestDaemon;
-let user: WireUser;
-beforeAll(async () => {
-  daemon = await TestDaemon.started();
-  user = await WireUser.of(daemon);
-});
-afterAll(async () => {
-  expect(await daemon.stop()).toBe(0);
-  await expectSoundAudit(daemon.home);
-  expectNoStack(daemon.said());
-  await daemon.clean();
-});
+const user = WireUser.ofSuite();
 
 describe('a request that is not signed as it should be', () => {
   // The first twenty of a second are recorded one by one: the table stays below that.
@@ -44,7 +31,7 @@ describe('a request that is not signed as it should be', () => {
     ],
     [
       'a wrong secret',
-      () => user.sign({ credentials: { ...daemon.credentials(), secretAccessKey: 'guess' } }),
+      () => user.sign({ credentials: { ...user.daemon.credentials(), secretAccessKey: 'guess' } }),
       { code: invalid, message: /^The request signature we calculated does not match/ },
     ],
     [
@@ -165,7 +152,7 @@ describe('a request that is not signed as it should be', () => {
     ['OPTIONS', () => ({ ...user.sign(), method: 'OPTIONS' }), { code: 'UnknownOperationException' }],
   ];
   it.each(cases)('%s', async (_what, make, expected) => {
-    const event = user.expectError(await exchange(daemon.endpoint, make()), expected);
+    const event = user.expectError(await user.send(make()), expected);
     // Nobody was authenticated, so nobody is named.
     expect(event.userIdentity['type']).toBe('Unknown');
     expect(event.userIdentity['accountId']).toBeUndefined();
@@ -176,12 +163,12 @@ describe('a request that is not signed as it should be', () => {
     ['much too large', 16 * 1024 * 1024, false],
     ['too large and of no stated length', 2 * 1024 * 1024, true],
   ])('a body that is %s', async (_what, bytes, chunked) => {
-    const answer = await exchange(daemon.endpoint, user.sign({ body: Buffer.alloc(bytes, 0x20), chunked }));
+    const answer = await user.send(user.sign({ body: Buffer.alloc(bytes, 0x20), chunked }));
     user.expectError(answer, { code: 'RequestEntityTooLargeException', status: 413 });
   });
 
   it('a body of exactly the limit is read', async () => {
-    const answer = await exchange(daemon.endpoint, user.sign({ body: '{}'.padEnd(1_048_576, ' ') }));
+    const answer = await user.send(user.sign({ body: '{}'.padEnd(1_048_576, ' ') }));
     expect(answer.status, answer.text).toBe(200);
   });
 });

@@ -4,31 +4,20 @@ import { Agent, request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EncryptCommand } from '@aws-sdk/client-kms';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { TestDaemon, until } from '../support/daemon.js';
-import { auditLines, expectSoundAudit } from '../support/inside.js';
-import { bytesOf, converse, exchange, parseAnswer, type RawRequest } from '../support/raw-http.js';
-import { expectNoStack, WireUser } from '../support/wire-user.js';
+import { describe, expect, it } from 'vitest';
+import { until } from '../support/daemon.js';
+import { auditLines } from '../support/inside.js';
+import { bytesOf, converse, parseAnswer, type RawRequest } from '../support/raw-http.js';
+import { WireUser } from '../support/wire-user.js';
 
-let daemon: TestDaemon;
-let user: WireUser;
-beforeAll(async () => {
-  daemon = await TestDaemon.started();
-  user = await WireUser.of(daemon);
-});
-afterAll(async () => {
-  expect(await daemon.stop()).toBe(0);
-  await expectSoundAudit(daemon.home);
-  expectNoStack(daemon.said());
-  await daemon.clean();
-});
+const user = WireUser.ofSuite();
 
 describe('the wire itself', () => {
   it('takes a body in chunks, and a request byte by byte', async () => {
-    const chunked = await exchange(daemon.endpoint, user.sign({ chunked: true }));
+    const chunked = await user.send(user.sign({ chunked: true }));
     expect(chunked.status, chunked.text).toBe(200);
     const bytes = bytesOf(user.sign());
-    const slow = await converse(daemon.endpoint, (socket) => {
+    const slow = await converse(user.daemon.endpoint, (socket) => {
       socket.setNoDelay(true);
       void (async () => {
         for (let at = 0; at < bytes.length; at += 7) {
@@ -47,7 +36,7 @@ describe('the wire itself', () => {
     });
     const requests = [user.call('ListKeys', {}), user.call('Nonsense', {}), user.call('ListAliases', {})];
     const last = requests.length - 1;
-    const answers = await converse(daemon.endpoint, (socket) => {
+    const answers = await converse(user.daemon.endpoint, (socket) => {
       socket.write(Buffer.concat(requests.map((request, i) => bytesOf(i === last ? request : keepAlive(request)))));
     });
     const bodies = answers.toString().match(/"Keys":|UnknownOperationException|"Aliases":/g);
@@ -55,8 +44,8 @@ describe('the wire itself', () => {
   });
 
   it('is not held up by clients that send little, and forgets those that go away', async () => {
-    const before = auditLines(daemon.home).length;
-    const slow = Array.from({ length: 50 }, () => connect(Number(daemon.endpoint.port), '127.0.0.1'));
+    const before = auditLines(user.daemon.home).length;
+    const slow = Array.from({ length: 50 }, () => connect(Number(user.daemon.endpoint.port), '127.0.0.1'));
     slow.forEach((socket) => socket.on('error', () => undefined));
     for (const socket of slow) socket.write('POST / HTTP/1.1\r\nHost: x\r\nX-Slow: ');
     await user.expectUnharmed();
@@ -67,7 +56,7 @@ describe('the wire itself', () => {
     const half = bytesOf(user.sign({ body: '{"Limit":10}'.padEnd(50_000, ' ') })).subarray(0, 20_000);
     await Promise.all(
       Array.from({ length: 50 }, (_, i) =>
-        converse(daemon.endpoint, (socket) => {
+        converse(user.daemon.endpoint, (socket) => {
           socket.write(half, () => (i % 2 === 0 ? socket.end() : socket.resetAndDestroy()));
         }),
       ),
@@ -101,10 +90,10 @@ describe('the wire itself', () => {
       ['RequestEntityTooLargeException', 'The headers of the request are larger than 16 KiB.', 413],
       ['UnknownOperationException', undefined, 400],
     ];
-    const before = auditLines(daemon.home).length;
+    const before = auditLines(user.daemon.home).length;
     const answers = await Promise.all(
       Array.from({ length: 100 }, (_, i) =>
-        converse(daemon.endpoint, (socket) => {
+        converse(user.daemon.endpoint, (socket) => {
           socket.end(kinds[i % kinds.length]!());
         }),
       ),
@@ -123,7 +112,7 @@ describe('the wire itself', () => {
 
   it('says the date in every answer', async () => {
     for (const request of [user.sign(), user.call('Nonsense', {})]) {
-      const date = (await exchange(daemon.endpoint, request)).headers.get('date') ?? '';
+      const date = (await user.send(request)).headers.get('date') ?? '';
       expect(Math.abs(Date.parse(date) - Date.now())).toBeLessThan(60_000);
     }
   });
@@ -131,29 +120,29 @@ describe('the wire itself', () => {
 
 describe('the audit log', () => {
   it('aggregates a flood of unsigned requests, and no request is missing from its counts', async () => {
-    const before = auditLines(daemon.home).length;
+    const before = auditLines(user.daemon.home).length;
     const flood = 5000;
     const agent = new Agent({ keepAlive: true, maxSockets: 16 });
     const codes = await Promise.all(Array.from({ length: flood }, () => unsigned(agent)));
     agent.destroy();
     expect(new Set(codes)).toEqual(new Set(['MissingAuthenticationTokenException']));
     await untilCounted(flood, before);
-    expect(auditLines(daemon.home).length - before).toBeLessThan(flood / 10);
+    expect(auditLines(user.daemon.home).length - before).toBeLessThan(flood / 10);
     await user.expectUnharmed();
   });
 
   it('cuts what a caller may make long, and quotes what he may make odd', async () => {
     const agent = `evil"\\\t${'x'.repeat(4000)}`;
     const request = user.sign({ headers: { 'User-Agent': agent }, operation: 'Nonsense' });
-    const event = user.expectError(await exchange(daemon.endpoint, request), { code: 'UnknownOperationException' });
+    const event = user.expectError(await user.send(request), { code: 'UnknownOperationException' });
     expect(event.userAgent).toBe(agent.slice(0, 1024));
   });
 
   it('holds no secret and no plaintext', async () => {
     const secret = Buffer.from(`plaintext-${randomBytes(16).toString('hex')}`);
-    await daemon.client().send(new EncryptCommand({ KeyId: user.keyId, Plaintext: secret }));
-    const text = JSON.stringify(auditLines(daemon.home)) + daemon.said();
-    const secrets = [secret.toString(), secret.toString('base64'), daemon.credentials().secretAccessKey];
+    await user.daemon.client().send(new EncryptCommand({ KeyId: user.keyId, Plaintext: secret }));
+    const text = JSON.stringify(auditLines(user.daemon.home)) + user.daemon.said();
+    const secrets = [secret.toString(), secret.toString('base64'), user.daemon.credentials().secretAccessKey];
     for (const each of secrets) expect(text.includes(each)).toBe(false);
   });
 });
@@ -161,7 +150,7 @@ describe('the audit log', () => {
 /** Waits for so many failed calls of nobody in the log, written or counted, since it had `before` lines; there are no more of them. */
 async function untilCounted(calls: number, before: number): Promise<void> {
   const counted = (): number =>
-    auditLines(daemon.home)
+    auditLines(user.daemon.home)
       .slice(before)
       .filter(({ record }) => record.userIdentity['type'] !== 'Root')
       .reduce((sum, { record }) => {
@@ -170,19 +159,19 @@ async function untilCounted(calls: number, before: number): Promise<void> {
       }, 0);
   await until(
     () => counted() >= calls,
-    () => `${counted()} of ${calls} requests are in the log: ${JSON.stringify(auditLines(daemon.home).at(-1))}`,
+    () => `${counted()} of ${calls} requests are in the log: ${JSON.stringify(auditLines(user.daemon.home).at(-1))}`,
   );
   expect(counted()).toBe(calls);
 }
 
 async function inFlight(): Promise<number> {
-  const { text } = await daemon.admin('/metrics');
+  const { text } = await user.daemon.admin('/metrics');
   return Number(/^hsm_bridge_requests_in_flight (\d+)$/m.exec(text)?.[1]);
 }
 
 function unsigned(agent: Agent): Promise<string> {
   return new Promise((resolve, reject) => {
-    const { hostname, port } = daemon.endpoint;
+    const { hostname, port } = user.daemon.endpoint;
     const request = httpRequest({ agent, hostname, port, method: 'POST', path: '/' }, (response) => {
       let text = '';
       response.on('data', (chunk: Buffer) => (text += chunk.toString()));

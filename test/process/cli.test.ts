@@ -1,5 +1,4 @@
 // The command as a user types it: versions, mistakes, and `doctor` on a real SoftHSM token. One line for each mistake, never a stack.
-import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -14,13 +13,9 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { makePlace, startNode } from './daemon.js';
-
-const main = join(process.cwd(), 'dist/main.js');
-const modulePath = [
-  '/usr/lib/softhsm/libsofthsm2.so',
-  join(process.cwd(), '.setup/softhsm/usr/lib/softhsm/libsofthsm2.so'),
-].find((path) => existsSync(path));
+import { softHsm } from '../support/inside.js';
+import { makePlace } from './daemon.js';
+import { makeTokenStore, startProgram } from './program.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'hsm-bridge-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -32,7 +27,7 @@ interface Run {
 }
 
 async function run(words: readonly string[], environment: NodeJS.ProcessEnv = {}): Promise<Run> {
-  const started = startNode([main, ...words], { ...process.env, ...environment }, folder);
+  const started = startProgram(words, environment, folder);
   const code = await started.ended;
   return { code, output: started.output(), errors: started.errors() };
 }
@@ -79,22 +74,13 @@ describe('doctor', () => {
   const home = join(folder, 'home');
   const pinFile = join(folder, 'pin');
   const config = join(folder, 'bridge.yaml');
-  const environment = { SOFTHSM2_CONF: join(folder, 'softhsm2.conf') };
+  const { environment, tool } = makeTokenStore(folder);
 
-  const settings = {
-    port: 0,
-    label: 'doctor-token',
-    modulePath: modulePath ?? '',
-  };
-  const write = (changes: Partial<typeof settings> = {}): void => {
-    const { port, label, modulePath: path } = { ...settings, ...changes };
+  const write = ({ port = 0, label = 'doctor-token', modulePath = softHsm() } = {}): void => {
     writeFileSync(
       config,
       `home: home\nlisten: { port: ${port} }\nadmin: { port: 0 }\nregions:\n  us-east-1:\n    profile: softhsm2\n` +
-        `    modulePath: ${path}\n    label: ${label}\n    pinFile: pin\n    environment: { SOFTHSM2_CONF: softhsm2.conf }\n`.replace(
-          'softhsm2.conf }',
-          `${environment.SOFTHSM2_CONF} }`,
-        ),
+        `    modulePath: ${modulePath}\n    label: ${label}\n    pinFile: pin\n    environment: { SOFTHSM2_CONF: ${environment.SOFTHSM2_CONF} }\n`,
     );
   };
   const problems = ({ output }: Run): string[] =>
@@ -102,17 +88,7 @@ describe('doctor', () => {
   const doctor = (): Promise<Run> => run(['doctor', '--config', config]);
 
   beforeAll(() => {
-    if (modulePath === undefined) throw new Error('SoftHSMv2 is missing: run scripts/setup');
-    mkdirSync(join(folder, 'objects'));
-    writeFileSync(
-      environment.SOFTHSM2_CONF,
-      readFileSync('softhsm.conf', 'utf8').replace('@TOKENS@', join(folder, 'objects')),
-    );
-    execFileSync(
-      'pkcs11-tool',
-      ['--module', modulePath, '--slot-index', '0', '--init-token', '--label', 'doctor-token', '--so-pin', '12345678'],
-      { env: { ...process.env, ...environment }, stdio: 'ignore' },
-    );
+    tool('--slot-index', '0', '--init-token', '--label', 'doctor-token', '--so-pin', '12345678');
   });
   beforeEach(() => {
     rmSync(home, { recursive: true, force: true });

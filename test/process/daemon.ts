@@ -1,9 +1,10 @@
 // Starts the real supervisor over stand-in children in a folder of its own, and knows at the end whether every process is gone.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, expect } from 'vitest';
 
 export interface ChildEvent {
   readonly pid: number;
@@ -30,6 +31,7 @@ export interface Daemon {
   readonly errors: () => string;
   /** The exit code, or the signal that ended it, once its children have closed its output too. */
   readonly ended: Promise<number | string>;
+  stop(signal?: NodeJS.Signals): Promise<number | string>;
 }
 
 export interface Place {
@@ -42,6 +44,9 @@ export interface Place {
   turn(name: string, content?: string | false): void;
   devEnv(): Readonly<Record<string, string>>;
   ready(): Promise<Readonly<Record<string, string>>>;
+  /** What a gateway answers to GET. */
+  ask(path: string): Promise<string>;
+  expectNothingLeft(): void;
   /** Ends what a failed test left and removes the folder. */
   clean(): Promise<void>;
 }
@@ -83,6 +88,15 @@ export function makePlace(): Place {
       );
       return devEnv();
     },
+    async ask(path) {
+      const response = await fetch(new URL(path, devEnv()['AWS_ENDPOINT_URL_KMS']));
+      return response.text();
+    },
+    expectNothingLeft() {
+      expect(existsSync(join(home, 'dev.env'))).toBe(false);
+      expect(readdirSync(join(home, 'run'))).toEqual([]);
+      expect(events().filter(({ pid }) => lives(pid))).toEqual([]);
+    },
     async clean() {
       for (const daemon of daemons) daemon.process.kill('SIGKILL');
       for (const { pid } of events()) if (lives(pid)) process.kill(pid, 'SIGKILL');
@@ -90,6 +104,13 @@ export function makePlace(): Place {
       rmSync(folder, { recursive: true });
     },
   };
+}
+
+/** A place of its own for each test of the file. */
+export function placePerTest(use: (place: Place) => void): void {
+  let place: Place;
+  beforeEach(() => use((place = makePlace())));
+  afterEach(() => place.clean());
 }
 
 export function startNode(words: readonly string[], environment: NodeJS.ProcessEnv, cwd = process.cwd()): Daemon {
@@ -106,7 +127,16 @@ export function startNode(words: readonly string[], environment: NodeJS.ProcessE
   const ended = new Promise<number | string>((resolve) => {
     child.on('close', (code, signal) => resolve(code ?? signal ?? 'unknown'));
   });
-  return { process: child, output: () => text.output, errors: () => text.errors, ended };
+  return {
+    process: child,
+    output: () => text.output,
+    errors: () => text.errors,
+    ended,
+    stop(signal = 'SIGTERM') {
+      child.kill(signal);
+      return ended;
+    },
+  };
 }
 
 export function readEnv(file: string): Readonly<Record<string, string>> {

@@ -1,35 +1,13 @@
 // Daemons that cannot run or were killed: one line, one attempt, nothing left, and a successor that is not hindered.
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Daemon, lives, makePlace, type Place, until } from './daemon.js';
+import { describe, expect, it } from 'vitest';
+import { type Daemon, lives, type Place, placePerTest, until } from './daemon.js';
 
 let place: Place;
-
-beforeEach(() => {
-  place = makePlace();
-});
-afterEach(async () => {
-  await place.clean();
-});
-
-const ask = async (path: string): Promise<string> => {
-  const response = await fetch(new URL(path, place.devEnv()['AWS_ENDPOINT_URL_KMS']));
-  return response.text();
-};
-
-async function stop(daemon: Daemon, signal: NodeJS.Signals = 'SIGTERM'): Promise<number | string> {
-  daemon.process.kill(signal);
-  return daemon.ended;
-}
-
-function expectNothingLeft(): void {
-  expect(existsSync(join(place.home, 'dev.env'))).toBe(false);
-  expect(readdirSync(join(place.home, 'run'))).toEqual([]);
-  expect(place.events().filter(({ pid }) => lives(pid))).toEqual([]);
-}
+placePerTest((made) => (place = made));
 
 describe('a daemon that cannot run', () => {
   const refusal = (daemon: Daemon): string[] =>
@@ -46,7 +24,7 @@ describe('a daemon that cannot run', () => {
       expect(await daemon.ended).toBe(1);
       expect(refusal(daemon)).toEqual([`hsm-bridge: ${code} of us-east-1: do this`]);
       expect(place.starts('token-host')).toHaveLength(1);
-      expectNothingLeft();
+      place.expectNothingLeft();
     },
   );
 
@@ -54,11 +32,11 @@ describe('a daemon that cannot run', () => {
     place.turn('fatal-eu-west-1', 'wrong-pin');
     const daemon = place.start();
     await place.ready();
-    await ask('/wanted?region=eu-west-1');
+    await place.ask('/wanted?region=eu-west-1');
     expect(await daemon.ended).toBe(1);
     expect(refusal(daemon)).toEqual(['hsm-bridge: wrong-pin of eu-west-1: do this']);
     expect(place.starts('token-host')).toHaveLength(2);
-    expectNothingLeft();
+    place.expectNothingLeft();
   });
 
   it('says that a port is in use', async () => {
@@ -68,7 +46,7 @@ describe('a daemon that cannot run', () => {
     const daemon = place.start({ port });
     expect(await daemon.ended).toBe(1);
     expect(refusal(daemon)).toEqual([`hsm-bridge: port ${port} is in use (EADDRINUSE)`]);
-    expectNothingLeft();
+    place.expectNothingLeft();
     squatter.close();
   });
 
@@ -81,8 +59,8 @@ describe('a daemon that cannot run', () => {
     expect(refusal(second)[0]).toMatch(/another hsm-bridge runs on .*: stop it, or give this one another home/);
     expect(place.devEnv()).toEqual(env);
     expect(place.starts('gateway')).toHaveLength(1);
-    expect(await stop(first)).toBe(0);
-    expectNothingLeft();
+    expect(await first.stop()).toBe(0);
+    place.expectNothingLeft();
   });
 
   it('says that its home cannot be written', async () => {
@@ -109,8 +87,8 @@ describe('a supervisor that was killed', () => {
     expect(existsSync(join(place.home, 'dev.env'))).toBe(false);
     place.turn('crash-us-east-1', false);
     await place.ready();
-    expect(await stop(second)).toBe(0);
-    expectNothingLeft();
+    expect(await second.stop()).toBe(0);
+    place.expectNothingLeft();
   });
 
   it('may leave a host that hangs in a native call: the successor ends it before it starts its own', async () => {
@@ -127,7 +105,7 @@ describe('a supervisor that was killed', () => {
     await place.ready();
     expect(second.errors()).toContain('ended 1 process(es)');
     place.turn('hung-host', false);
-    expect(await stop(second)).toBe(0);
-    expectNothingLeft();
+    expect(await second.stop()).toBe(0);
+    place.expectNothingLeft();
   });
 });

@@ -2,35 +2,23 @@
 // banner of `dev` prints, pasted into a shell with the AWS CLI.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type Daemon, lives, startNode, until } from './daemon.js';
+import { softHsm } from '../support/inside.js';
+import { type Daemon, lives, until } from './daemon.js';
+import { makeTokenStore, startProgram } from './program.js';
 
-const main = join(process.cwd(), 'dist/main.js');
-const modulePath = [
-  '/usr/lib/softhsm/libsofthsm2.so',
-  join(process.cwd(), '.setup/softhsm/usr/lib/softhsm/libsofthsm2.so'),
-].find((path) => existsSync(path));
 const pin = 'right-pin-1';
 const folder = mkdtempSync(join(tmpdir(), 'hsm-bridge-service-'));
 const home = join(folder, 'home');
 const config = join(folder, 'bridge.yaml');
-const softhsm = { SOFTHSM2_CONF: join(folder, 'softhsm2.conf') };
+const { environment: softhsm, tool } = makeTokenStore(folder);
 const daemons: Daemon[] = [];
 
 function start(words: readonly string[], environment: NodeJS.ProcessEnv = {}): Daemon {
-  const daemon = startNode([main, ...words], { ...process.env, ...environment }, folder);
+  const daemon = startProgram(words, environment, folder);
   daemons.push(daemon);
   return daemon;
 }
@@ -41,29 +29,19 @@ function childrenOf(pid: number): number[] {
   return listed.trim().split(/\s+/).map(Number);
 }
 
-function writeConfig(label: string, module = modulePath): void {
+function writeConfig(label: string, module = softHsm()): void {
   writeFileSync(
     config,
     `home: home\nlisten: { port: 0 }\nadmin: { port: 0 }\naccounts: ["000000000000", "111122223333"]\nregions:\n  us-east-1:\n` +
-      `    profile: softhsm2\n    modulePath: ${module ?? ''}\n    label: ${label}\n    pinFile: pin\n` +
+      `    profile: softhsm2\n    modulePath: ${module}\n    label: ${label}\n    pinFile: pin\n` +
       `    environment: { SOFTHSM2_CONF: ${softhsm.SOFTHSM2_CONF} }\n`,
   );
 }
 
 beforeAll(() => {
-  if (modulePath === undefined) throw new Error('SoftHSMv2 is missing: run scripts/setup');
-  mkdirSync(join(folder, 'objects'));
-  writeFileSync(
-    softhsm.SOFTHSM2_CONF,
-    readFileSync('softhsm.conf', 'utf8').replace('@TOKENS@', join(folder, 'objects')),
-  );
-  const tool = (...words: string[]): void =>
-    void execFileSync('pkcs11-tool', ['--module', modulePath, '--so-pin', 'so-pin-1', ...words], {
-      env: { ...process.env, ...softhsm },
-      stdio: 'ignore',
-    });
-  tool('--slot-index', '0', '--init-token', '--label', 'service');
-  tool('--token-label', 'service', '--login', '--login-type', 'so', '--init-pin', '--pin', pin);
+  const soPin = ['--so-pin', 'so-pin-1'];
+  tool('--slot-index', '0', '--init-token', '--label', 'service', ...soPin);
+  tool('--token-label', 'service', '--login', '--login-type', 'so', ...soPin, '--init-pin', '--pin', pin);
   writeFileSync(join(folder, 'pin'), `${pin}\n`, { mode: 0o600 });
   writeConfig('service');
 });
@@ -139,7 +117,7 @@ describe('serve', () => {
     ['a token that is not there', 'absent', undefined, /absent/],
     ['a module that is not there', 'service', '/nowhere/lib.so', /\/nowhere\/lib\.so/],
   ])('stops on %s with one line', async (_what, label, module, names) => {
-    writeConfig(label, module ?? modulePath);
+    writeConfig(label, module);
     const daemon = start(['serve', '--config', config]);
     expect(await daemon.ended).toBe(1);
     writeConfig('service');

@@ -1,35 +1,13 @@
 // The supervisor over real processes: what it starts, in which order, what it writes, and that nothing is left when it ends.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Daemon, lives, makePlace, type Place, until } from './daemon.js';
+import { describe, expect, it } from 'vitest';
+import { lives, type Place, placePerTest, until } from './daemon.js';
 
 let place: Place;
-
-beforeEach(() => {
-  place = makePlace();
-});
-afterEach(async () => {
-  await place.clean();
-});
-
-const ask = async (path: string): Promise<string> => {
-  const response = await fetch(new URL(path, place.devEnv()['AWS_ENDPOINT_URL_KMS']));
-  return response.text();
-};
-
-async function stop(daemon: Daemon, signal: NodeJS.Signals = 'SIGTERM'): Promise<number | string> {
-  daemon.process.kill(signal);
-  return daemon.ended;
-}
-
-function expectNothingLeft(): void {
-  expect(existsSync(join(place.home, 'dev.env'))).toBe(false);
-  expect(readdirSync(join(place.home, 'run'))).toEqual([]);
-  expect(place.events().filter(({ pid }) => lives(pid))).toEqual([]);
-}
+placePerTest((made) => (place = made));
 
 describe('a start', () => {
   it('writes its files when it is ready, private, and removes what says "ready" at the end', async () => {
@@ -87,8 +65,8 @@ describe('a start', () => {
     }
     expect(daemon.output() + daemon.errors()).not.toContain('secret/of');
 
-    expect(await stop(daemon)).toBe(0);
-    expectNothingLeft();
+    expect(await daemon.stop()).toBe(0);
+    place.expectNothingLeft();
     expect(existsSync(join(place.home, 'credentials'))).toBe(true);
   });
 
@@ -100,7 +78,7 @@ describe('a start', () => {
     for (const start of place.events().filter((event) => event.start)) {
       expect(start.argv).toEqual([start.role, place.control]);
     }
-    await stop(daemon);
+    await daemon.stop();
   });
 
   it('gives children a private working directory and no environment but theirs', async () => {
@@ -118,7 +96,7 @@ describe('a start', () => {
     }
     const conf = readFileSync(host!.environment!['SOFTHSM2_CONF']!, 'utf8');
     expect(conf).toContain(`directories.tokendir = ${join(place.home, 'tokens/us-east-1/objects')}\n`);
-    await stop(daemon);
+    await daemon.stop();
   });
 
   it('serves one port from several gateways, lane 0 first', async () => {
@@ -131,14 +109,14 @@ describe('a start', () => {
     expect(new Set(configs.map(({ port }) => port)).size).toBe(1);
     expect(configs.filter(({ adminPort }) => adminPort !== undefined)).toHaveLength(1);
     const answered = new Set<string>();
-    await until(async () => answered.add(await ask('/')).size === 3);
+    await until(async () => answered.add(await place.ask('/')).size === 3);
     // One of them dies: the others go on, and it comes back on the same port.
     const [victim] = answered;
     process.kill(Number(victim), 'SIGKILL');
     await until(() => place.events().filter(({ heard }) => heard?.type === 'configure').length === 5);
-    await until(async () => answered.add(await ask('/')).size === 4);
-    expect(await stop(daemon)).toBe(0);
-    expectNothingLeft();
+    await until(async () => answered.add(await place.ask('/')).size === 4);
+    expect(await daemon.stop()).toBe(0);
+    place.expectNothingLeft();
   });
 });
 
@@ -146,7 +124,7 @@ describe('the end', () => {
   it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('on %s answers what is in flight', async (signal) => {
     const daemon = place.start();
     await place.ready();
-    const answer = ask('/slow');
+    const answer = place.ask('/slow');
     await until(() => place.events().some(({ serving }) => serving));
     daemon.process.kill(signal);
     await until(() => !existsSync(join(place.home, 'dev.env')));
@@ -156,13 +134,13 @@ describe('the end', () => {
     place.turn('release');
     expect(await answer).toBe('drained');
     expect(await daemon.ended).toBe(0);
-    expectNothingLeft();
+    place.expectNothingLeft();
   });
 
   it('is orderly when a terminal signals the whole process group, and npm repeats it', async () => {
     const daemon = place.start();
     await place.ready();
-    const answer = ask('/slow');
+    const answer = place.ask('/slow');
     await until(() => place.events().some(({ serving }) => serving));
     process.kill(-daemon.process.pid!, 'SIGINT');
     await until(() => place.events().filter(({ signal }) => signal === 'SIGINT').length === 2);
@@ -170,7 +148,7 @@ describe('the end', () => {
     place.turn('release');
     expect(await answer).toBe('drained');
     expect(await daemon.ended).toBe(0);
-    expectNothingLeft();
+    place.expectNothingLeft();
   });
 
   it('no longer waits after a second signal, but takes an echo of the first for one', async () => {
@@ -182,25 +160,25 @@ describe('the end', () => {
     daemon.process.kill('SIGINT');
     await sleep(1_200);
     expect(daemon.process.exitCode).toBe(null);
-    expect(await stop(daemon, 'SIGINT')).toBe(1);
-    expectNothingLeft();
+    expect(await daemon.stop('SIGINT')).toBe(1);
+    place.expectNothingLeft();
   });
 
   it('no longer waits after the deadline', async () => {
     place.turn('stuck-gateway');
     const daemon = place.start({ drainDeadlineMs: 300 });
     await place.ready();
-    expect(await stop(daemon)).toBe(1);
+    expect(await daemon.stop()).toBe(1);
     expect(daemon.errors()).toContain('not drained after 300 ms');
-    expectNothingLeft();
+    place.expectNothingLeft();
   });
 
   it('comes while the token host still crashes', async () => {
     place.turn('crash-us-east-1');
     const daemon = place.start();
     await until(() => place.starts('token-host').length >= 2);
-    expect(await stop(daemon)).toBe(0);
-    expectNothingLeft();
+    expect(await daemon.stop()).toBe(0);
+    place.expectNothingLeft();
   });
 });
 
@@ -214,26 +192,26 @@ describe('a process that dies', () => {
     await until(() => heard().length >= 4);
     expect(heard()).toEqual(['configure', 'token-ready', 'token-down', 'token-ready']);
     expect(place.starts('token-host')).toHaveLength(2);
-    expect(await stop(daemon)).toBe(0);
-    expectNothingLeft();
+    expect(await daemon.stop()).toBe(0);
+    place.expectNothingLeft();
   });
 
   it('gateway: the same port again, and what is up', async () => {
     const daemon = place.start();
     await place.ready();
-    await ask('/wanted?region=eu-west-1');
+    await place.ask('/wanted?region=eu-west-1');
     await until(() =>
       place.events().some(({ heard }) => heard?.type === 'token-ready' && heard.region === 'eu-west-1'),
     );
-    process.kill(Number(await ask('/')), 'SIGKILL');
-    await until(async () => (await ask('/').catch(() => undefined)) !== undefined);
+    process.kill(Number(await place.ask('/')), 'SIGKILL');
+    await until(async () => (await place.ask('/').catch(() => undefined)) !== undefined);
     const again = place.starts('gateway')[1]!.pid;
-    expect(Number(await ask('/'))).toBe(again);
+    expect(Number(await place.ask('/'))).toBe(again);
     await until(() => place.events().filter(({ pid }) => pid === again).length === 4);
     const regions = place.events().flatMap(({ pid, heard }) => (pid === again && heard?.region ? [heard.region] : []));
     expect(regions.sort()).toEqual(['eu-west-1', 'us-east-1']);
-    expect(await stop(daemon)).toBe(0);
-    expectNothingLeft();
+    expect(await daemon.stop()).toBe(0);
+    place.expectNothingLeft();
   });
 
   it('again and again: with growing pauses, until it works', async () => {
@@ -248,7 +226,7 @@ describe('a process that dies', () => {
       expect(pause).toBeGreaterThanOrEqual(50 * 2 ** index);
       expect(pause).toBeLessThanOrEqual(100 * 2 ** index);
     }
-    expect(await stop(daemon)).toBe(0);
+    expect(await daemon.stop()).toBe(0);
   });
 
   it('a host that hangs while it starts is killed and replaced', async () => {
@@ -259,8 +237,8 @@ describe('a process that dies', () => {
     expect(lives(place.starts('token-host')[0]!.pid)).toBe(false);
     place.turn('hang-us-east-1', false);
     await place.ready();
-    expect(await stop(daemon)).toBe(0);
-    expectNothingLeft();
+    expect(await daemon.stop()).toBe(0);
+    place.expectNothingLeft();
   });
 
   it.each(['token-missing', 'module-missing'])('a host whose successor says %s is waited for', async (code) => {
@@ -272,8 +250,8 @@ describe('a process that dies', () => {
     expect(daemon.errors()).toContain(`token of us-east-1 is away: ${code} of us-east-1: do this`);
     place.turn('fatal-us-east-1', false);
     await until(() => place.events().filter(({ ready }) => ready === 'us-east-1').length === 2);
-    expect(await stop(daemon)).toBe(0);
-    expectNothingLeft();
+    expect(await daemon.stop()).toBe(0);
+    place.expectNothingLeft();
   });
 
   it.each(['wrong-pin', 'login-unclear', 'token-unsafe', 'pin-file', 'configuration'])(
@@ -293,44 +271,9 @@ describe('a process that dies', () => {
     const daemon = place.start();
     await place.ready();
     const first = place.starts('token-host')[0]!.pid;
-    await ask('/overrun?region=us-east-1');
+    await place.ask('/overrun?region=us-east-1');
     await until(() => place.events().filter(({ ready }) => ready === 'us-east-1').length === 2);
     expect(lives(first)).toBe(false);
-    expect(await stop(daemon)).toBe(0);
-  });
-});
-
-describe('Regions', () => {
-  it('start when they are first wanted, once', async () => {
-    const daemon = place.start();
-    await place.ready();
-    expect(place.starts('token-host')).toHaveLength(1);
-    await Promise.all([ask('/wanted?region=eu-west-1'), ask('/wanted?region=eu-west-1'), ask('/wanted?region=mars-1')]);
-    await until(() =>
-      place.events().some(({ heard }) => heard?.type === 'token-ready' && heard.region === 'eu-west-1'),
-    );
-    await until(() => place.events().some(({ heard }) => heard?.region === 'mars-1' && heard.broken === true));
-    expect(place.starts('token-host')).toHaveLength(2);
-    expect(await stop(daemon)).toBe(0);
-    expectNothingLeft();
-  });
-
-  it('one that cannot be served leaves the others alone and is not tried again', async () => {
-    place.turn('fatal-eu-west-1', 'token-missing');
-    const daemon = place.start();
-    await place.ready();
-    const refusals = (): number =>
-      place.events().filter(({ heard }) => heard?.region === 'eu-west-1' && heard.broken === true).length;
-    await ask('/wanted?region=eu-west-1');
-    await until(() => refusals() === 1);
-    await ask('/wanted?region=eu-west-1');
-    await until(() => refusals() === 2);
-    expect(place.starts('token-host')).toHaveLength(2);
-    expect(daemon.errors()).toContain('token-missing of eu-west-1: do this');
-    // A gateway that starts again hears it too, before it asks.
-    process.kill(Number(await ask('/')), 'SIGKILL');
-    await until(() => refusals() === 3);
-    expect(await stop(daemon)).toBe(0);
-    expectNothingLeft();
+    expect(await daemon.stop()).toBe(0);
   });
 });

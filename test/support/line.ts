@@ -1,6 +1,7 @@
 // A whole gateway in this process on in-memory ports, listening on a port of its own, and SDK clients for it.
 import type { AddressInfo } from 'node:net';
-import { CreateKeyCommand, KMSClient, type CreateKeyCommandInput, type KeyMetadata } from '@aws-sdk/client-kms';
+import * as kms from '@aws-sdk/client-kms';
+import { afterAll } from 'vitest';
 import { createAuthenticator } from '../../src/authn/authenticate.js';
 import { createAwsJsonServer } from '../../src/facades/aws-json/server.js';
 import { systemRandom } from '../../src/kernel/random.js';
@@ -51,7 +52,7 @@ export async function startLine() {
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const clients: KMSClient[] = [];
+  const clients: kms.KMSClient[] = [];
   return {
     faults,
     services,
@@ -60,9 +61,9 @@ export async function startLine() {
     clock,
     token,
     endpoint,
-    client: (accountId: string = accounts.first, inRegion: string = region): KMSClient => {
+    client: (accountId: string = accounts.first, inRegion: string = region): kms.KMSClient => {
       const credentials = { accessKeyId: `AKIA${accountId}`, secretAccessKey: `secret-of-${accountId}` };
-      const client = new KMSClient({ endpoint, region: inRegion, credentials, maxAttempts: 1 });
+      const client = new kms.KMSClient({ endpoint, region: inRegion, credentials, maxAttempts: 1 });
       clients.push(client);
       return client;
     },
@@ -76,6 +77,28 @@ export async function startLine() {
 
 export type TestLine = Awaited<ReturnType<typeof startLine>>;
 
+/** A line for all tests of a file, closed after them; a client of each account, and a key of the first. Awaited as the file loads. */
+export async function lineOfSuite() {
+  const line = await startLine();
+  afterAll(() => line.close());
+  const client = line.client();
+  const newKey = (input: kms.CreateKeyCommandInput = {}) => createKey(client, input);
+  const { KeyId: keyId, Arn: keyArn } = (await newKey()) as { KeyId: string; Arn: string };
+  const plaintext = Buffer.from('열쇠는 토큰 안에서 태어난다');
+  return {
+    line,
+    client,
+    other: line.client(accounts.second),
+    keyId,
+    keyArn,
+    plaintext,
+    newKey,
+    encrypt: (input: Partial<kms.EncryptCommandInput> = {}, by = client) =>
+      by.send(new kms.EncryptCommand({ KeyId: keyId, Plaintext: plaintext, ...input })),
+    decrypt: (input: kms.DecryptCommandInput, by = client) => by.send(new kms.DecryptCommand(input)),
+  };
+}
+
 /** Name and message of the error that a call ends in. */
 export async function failure(call: Promise<unknown>): Promise<string> {
   return call.then(
@@ -84,6 +107,9 @@ export async function failure(call: Promise<unknown>): Promise<string> {
   );
 }
 
-export async function createKey(client: KMSClient, input: CreateKeyCommandInput = {}): Promise<KeyMetadata> {
-  return (await client.send(new CreateKeyCommand(input))).KeyMetadata!;
+export async function createKey(
+  client: kms.KMSClient,
+  input: kms.CreateKeyCommandInput = {},
+): Promise<kms.KeyMetadata> {
+  return (await client.send(new kms.CreateKeyCommand(input))).KeyMetadata!;
 }

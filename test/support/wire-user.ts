@@ -1,9 +1,9 @@
 // Somebody who writes requests to a daemon by hand, and looks closely at what comes back.
 import { CreateKeyCommand, DecryptCommand, EncryptCommand } from '@aws-sdk/client-kms';
-import { expect } from 'vitest';
-import type { TestDaemon } from './daemon.js';
-import { type AuditRecord, eventsById } from './inside.js';
-import { type RawAnswer, type RawRequest, signed, type SignOptions } from './raw-http.js';
+import { afterAll, beforeAll, expect } from 'vitest';
+import { TestDaemon } from './daemon.js';
+import { type AuditRecord, eventsById, expectSoundAudit } from './inside.js';
+import { exchange, type RawAnswer, type RawRequest, signed, type SignOptions } from './raw-http.js';
 
 export interface ExpectedError {
   readonly code: string;
@@ -12,18 +12,34 @@ export interface ExpectedError {
 }
 
 export class WireUser {
-  readonly daemon: TestDaemon;
-  /** A key of the daemon's, that works. */
-  readonly keyId: string;
+  #daemon: TestDaemon | undefined;
+  #keyId = '';
 
-  private constructor(daemon: TestDaemon, keyId: string) {
-    this.daemon = daemon;
-    this.keyId = keyId;
+  /** Of all tests of a file. His daemon is started before them; after them it ends well, its audit log sound and no stack told. */
+  static ofSuite(): WireUser {
+    const user = new WireUser();
+    beforeAll(async () => {
+      user.#daemon = await TestDaemon.started();
+      const { KeyMetadata } = await user.daemon.client().send(new CreateKeyCommand({}));
+      user.#keyId = KeyMetadata?.KeyId ?? '';
+    });
+    afterAll(async () => {
+      expect(await user.daemon.stop()).toBe(0);
+      await expectSoundAudit(user.daemon.home);
+      expectNoStack(user.daemon.said());
+      await user.daemon.clean();
+    });
+    return user;
   }
 
-  static async of(daemon: TestDaemon): Promise<WireUser> {
-    const { KeyMetadata } = await daemon.client().send(new CreateKeyCommand({}));
-    return new WireUser(daemon, KeyMetadata?.KeyId ?? '');
+  get daemon(): TestDaemon {
+    if (this.#daemon === undefined) throw new Error('the daemon was not started');
+    return this.#daemon;
+  }
+
+  /** A key of the daemon's, that works. */
+  get keyId(): string {
+    return this.#keyId;
   }
 
   /** ListKeys, signed as it should be, except for what `options` change. */
@@ -41,6 +57,10 @@ export class WireUser {
   call(operation: string, input: unknown): RawRequest {
     const body = typeof input === 'string' || Buffer.isBuffer(input) ? input : JSON.stringify(input);
     return this.sign({ operation, body });
+  }
+
+  send(request: RawRequest): Promise<RawAnswer> {
+    return exchange(this.daemon.endpoint, request);
   }
 
   /** The answer is AWS's error in every respect, and the audit has exactly one record of it. */

@@ -1,12 +1,9 @@
 // Aliases: their life, their names, and where an alias is taken for a key; expected texts are AWS's answers as its users recorded them.
 import * as kms from '@aws-sdk/client-kms';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { accounts, createKey, failure, region, startLine, type TestLine } from '../../support/line.js';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { accounts, createKey, failure, lineOfSuite, region } from '../../support/line.js';
 
-let line: TestLine;
-let client: kms.KMSClient;
-let keyId: string;
-let keyArn: string;
+const { line, client, other, keyId, keyArn, newKey } = await lineOfSuite();
 
 const arnOf = (name: string, accountId: string = accounts.first, inRegion = region): string =>
   `arn:aws:kms:${inRegion}:${accountId}:${name}`;
@@ -18,17 +15,12 @@ const remove = (AliasName: string) => failure(client.send(new kms.DeleteAliasCom
 const list = (input: kms.ListAliasesCommandInput) => client.send(new kms.ListAliasesCommand(input));
 
 beforeAll(async () => {
-  line = await startLine();
-  client = line.client();
-  ({ KeyId: keyId, Arn: keyArn } = (await createKey(client)) as { KeyId: string; Arn: string });
   expect(await create('alias/known')).toBe('no error');
 });
 
-afterAll(() => line.close());
-
 describe('aliases', () => {
   it('are created, moved, listed and deleted', async () => {
-    const [a, b] = [await createKey(client), await createKey(client)];
+    const [a, b] = [await newKey(), await newKey()];
     const AliasName = 'alias/moving';
     expect(await create(AliasName, a.KeyId)).toBe('no error');
     expect(await create(AliasName, b.KeyId)).toBe(
@@ -47,7 +39,7 @@ describe('aliases', () => {
   });
 
   it('have a quota, which a taken name does not come to', async () => {
-    const { KeyId } = await createKey(client);
+    const { KeyId } = await newKey();
     for (let i = 0; i < 50; i++) expect(await create(`alias/quota-${i}`, KeyId)).toBe('no error');
     const full =
       'LimitExceededException: Aliases per key quota for this account in this region is 50, current usage is 50.';
@@ -128,7 +120,7 @@ describe('ListAliases of a key', () => {
     expect(await answer('mrk-1234')).toBe("NotFoundException: Invalid keyId 'mrk-1234'");
     expect(await answer(arnOf('key/fake'))).toBe("NotFoundException: Invalid keyId 'fake'");
     // Another account's key is not there, whether it is or not.
-    const foreign = await createKey(line.client(accounts.second));
+    const foreign = await createKey(other);
     expect(await answer(foreign.Arn!)).toBe(gone(accounts.second, foreign.KeyId!));
     expect(await answer(arnOf(`key/${missing}`, accounts.second))).toBe(gone(accounts.second, missing));
     expect((await list({ KeyId: keyArn })).Aliases).toMatchObject([{ AliasName: 'alias/known' }]);

@@ -1,24 +1,14 @@
 // Arguments: the model's constraints, the service's own rules, and when each is asked; expected texts are AWS's, patterns and enums the
 // service model's.
 import * as kms from '@aws-sdk/client-kms';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { accounts, createKey, failure, region, startLine, type TestLine } from '../../support/line.js';
+import { describe, expect, it } from 'vitest';
+import { accounts, createKey, failure, lineOfSuite, region } from '../../support/line.js';
 
-let line: TestLine;
-let client: kms.KMSClient;
-let KeyId: string;
-
-beforeAll(async () => {
-  line = await startLine();
-  client = line.client();
-  KeyId = (await createKey(client)).KeyId!;
-});
-
-afterAll(() => line.close());
+const { line, client, other, keyId: KeyId, newKey } = await lineOfSuite();
 
 const tag = (Tags: kms.Tag[]) => failure(client.send(new kms.TagResourceCommand({ KeyId, Tags })));
 const untag = (TagKeys: string[]) => failure(client.send(new kms.UntagResourceCommand({ KeyId, TagKeys })));
-const create = (input: kms.CreateKeyCommandInput) => failure(createKey(client, input));
+const create = (input: kms.CreateKeyCommandInput) => failure(newKey(input));
 const numbered = (count: number): kms.Tag[] =>
   Array.from({ length: count }, (_, i) => ({ TagKey: `n${i}`, TagValue: '' }));
 
@@ -151,7 +141,7 @@ describe('KeyId', () => {
   });
 
   it('of another account is answered alike, whatever it looks like', async () => {
-    const foreign = await createKey(line.client(accounts.second));
+    const foreign = await createKey(other);
     const answer = await describeKey(foreign.Arn!);
     expect(answer).toMatch(/^AccessDeniedException: .* because the resource does not exist in this Region, /);
     expect(await describeKey(arnOf('foo', accounts.second))).toBe(answer);
@@ -179,7 +169,7 @@ describe('lists', () => {
   });
 
   it('take their own markers alone', async () => {
-    await createKey(client);
+    await newKey();
     expect(await tag(numbered(2))).toBe('no error');
     for (const AliasName of ['alias/a', 'alias/b'])
       await client.send(new kms.CreateAliasCommand({ AliasName, TargetKeyId: KeyId }));

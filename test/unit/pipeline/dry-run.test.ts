@@ -1,11 +1,9 @@
 // DryRun: what it tries for its answer to be true, and that it changes nothing.
 import * as kms from '@aws-sdk/client-kms';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { createKey, failure, region, startLine, type TestLine } from '../../support/line.js';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { failure, lineOfSuite, region } from '../../support/line.js';
 
-let line: TestLine;
-let client: kms.KMSClient;
-let keyId: string;
+const { line, client, keyId, newKey } = await lineOfSuite();
 let blob: Uint8Array;
 let otherBlob: Uint8Array;
 
@@ -32,21 +30,16 @@ const reEncrypt = (input: Partial<kms.ReEncryptCommandInput>) =>
   );
 
 beforeAll(async () => {
-  line = await startLine();
-  client = line.client();
-  keyId = (await createKey(client)).KeyId!;
   blob = (await encrypt()).CiphertextBlob!;
-  otherBlob = (await encrypt({ KeyId: (await createKey(client)).KeyId! })).CiphertextBlob!;
+  otherBlob = (await encrypt({ KeyId: (await newKey()).KeyId! })).CiphertextBlob!;
 });
-
-afterAll(() => line.close());
 
 describe('DryRun', () => {
   it('says what would have succeeded, after the state of the key', async () => {
     expect(await failure(encrypt({ DryRun }))).toBe(success);
     expect(await decrypt({})).toBe(success);
     expect(await reEncrypt({})).toBe(success);
-    const disabled = await createKey(client);
+    const disabled = await newKey();
     await client.send(new kms.DisableKeyCommand({ KeyId: disabled.KeyId }));
     expect(await failure(encrypt({ KeyId: disabled.KeyId!, DryRun }))).toMatch(/^DisabledException/);
   });

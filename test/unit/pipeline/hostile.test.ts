@@ -1,17 +1,9 @@
 // Hostile requests: no signature, wrong ones, bodies that are too large.
 import * as kms from '@aws-sdk/client-kms';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { accounts, failure, region, startLine, type TestLine } from '../../support/line.js';
+import { describe, expect, it } from 'vitest';
+import { accounts, failure, lineOfSuite, region } from '../../support/line.js';
 
-let line: TestLine;
-let client: kms.KMSClient;
-
-beforeAll(async () => {
-  line = await startLine();
-  client = line.client();
-});
-
-afterAll(() => line.close());
+const { line, client } = await lineOfSuite();
 
 describe('hostile requests', () => {
   const post = async (body: string | Buffer, headers: Record<string, string> = {}, path = '/') => {

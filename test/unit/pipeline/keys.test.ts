@@ -1,29 +1,10 @@
 // Keys: their states, their KeyId's forms, and the message count; expected texts are AWS's recorded answers.
 import * as kms from '@aws-sdk/client-kms';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { BridgeError } from '../../../src/kernel/errors.js';
-import { accounts, createKey, failure, region, startLine, type TestLine } from '../../support/line.js';
+import { accounts, failure, lineOfSuite, region } from '../../support/line.js';
 
-let line: TestLine;
-let client: kms.KMSClient;
-let other: kms.KMSClient;
-let keyId: string;
-let keyArn: string;
-
-beforeAll(async () => {
-  line = await startLine();
-  client = line.client();
-  other = line.client(accounts.second);
-  ({ KeyId: keyId, Arn: keyArn } = (await newKey()) as { KeyId: string; Arn: string });
-});
-
-afterAll(() => line.close());
-
-const newKey = (input: kms.CreateKeyCommandInput = {}) => createKey(client, input);
-const plaintext = Buffer.from('열쇠는 토큰 안에서 태어난다');
-const encrypt = (input: Partial<kms.EncryptCommandInput> = {}, by = client) =>
-  by.send(new kms.EncryptCommand({ KeyId: keyId, Plaintext: plaintext, ...input }));
-const decrypt = (input: kms.DecryptCommandInput, by = client) => by.send(new kms.DecryptCommand(input));
+const { line, client, other, keyId, keyArn, newKey, encrypt, decrypt } = await lineOfSuite();
 
 describe('keys', () => {
   it('describes what CreateKey made', async () => {

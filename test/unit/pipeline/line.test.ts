@@ -1,28 +1,9 @@
 // The line end to end in one process, driven by the unmodified AWS SDK over HTTP; expected texts are AWS's recorded answers.
 import * as kms from '@aws-sdk/client-kms';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { accounts, createKey, failure, region, startLine, type TestLine } from '../../support/line.js';
+import { describe, expect, it, vi } from 'vitest';
+import { accounts, failure, lineOfSuite, region } from '../../support/line.js';
 
-let line: TestLine;
-let client: kms.KMSClient;
-let other: kms.KMSClient;
-let keyId: string;
-let keyArn: string;
-
-beforeAll(async () => {
-  line = await startLine();
-  client = line.client();
-  other = line.client(accounts.second);
-  ({ KeyId: keyId, Arn: keyArn } = (await newKey()) as { KeyId: string; Arn: string });
-});
-
-afterAll(() => line.close());
-
-const newKey = (input: kms.CreateKeyCommandInput = {}) => createKey(client, input);
-const plaintext = Buffer.from('열쇠는 토큰 안에서 태어난다');
-const encrypt = (input: Partial<kms.EncryptCommandInput> = {}, by = client) =>
-  by.send(new kms.EncryptCommand({ KeyId: keyId, Plaintext: plaintext, ...input }));
-const decrypt = (input: kms.DecryptCommandInput, by = client) => by.send(new kms.DecryptCommand(input));
+const { line, client, other, keyId, keyArn, plaintext, newKey, encrypt, decrypt } = await lineOfSuite();
 
 describe('cryptography', () => {
   it('round-trips with every form of KeyId', async () => {

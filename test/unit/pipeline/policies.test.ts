@@ -1,27 +1,9 @@
 // Key policies: the default one, a written one, and what is refused.
 import * as kms from '@aws-sdk/client-kms';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { accounts, createKey, failure, startLine, type TestLine } from '../../support/line.js';
+import { describe, expect, it } from 'vitest';
+import { accounts, failure, lineOfSuite } from '../../support/line.js';
 
-let line: TestLine;
-let client: kms.KMSClient;
-let other: kms.KMSClient;
-let keyId: string;
-
-beforeAll(async () => {
-  line = await startLine();
-  client = line.client();
-  other = line.client(accounts.second);
-  keyId = (await newKey()).KeyId!;
-});
-
-afterAll(() => line.close());
-
-const newKey = (input: kms.CreateKeyCommandInput = {}) => createKey(client, input);
-const plaintext = Buffer.from('열쇠는 토큰 안에서 태어난다');
-const encrypt = (input: Partial<kms.EncryptCommandInput> = {}, by = client) =>
-  by.send(new kms.EncryptCommand({ KeyId: keyId, Plaintext: plaintext, ...input }));
-const decrypt = (input: kms.DecryptCommandInput, by = client) => by.send(new kms.DecryptCommand(input));
+const { client, other, keyId, newKey, encrypt, decrypt } = await lineOfSuite();
 
 describe('key policies', () => {
   it('gives the default policy and obeys a written one', async () => {
