@@ -49,7 +49,7 @@ const send = (message: FromGateway): void => void process.send?.(message);
 export function runGateway(): void {
   ignoreTerminalSignals();
   let tokens: RegionTokens | undefined;
-  let running: Promise<() => Promise<void>> | undefined;
+  let stop: (() => Promise<void>) | undefined;
   process.on('message', (message: ToGateway) => {
     switch (message.type) {
       case 'configure':
@@ -60,7 +60,7 @@ export function runGateway(): void {
           onWanted: (region) => send({ type: 'token-wanted', region }),
           onOverrun: (region) => send({ type: 'token-overrun', region }),
         });
-        running = start(message.config, tokens).catch(reportAndExit);
+        start(message.config, tokens).then((serving) => (stop = serving), reportAndExit);
         break;
       case 'token-ready':
         tokens?.ready(message.region);
@@ -69,9 +69,9 @@ export function runGateway(): void {
         tokens?.down(message.region, message.broken);
         break;
       case 'stop':
-        void (running ?? Promise.resolve(() => Promise.resolve()))
-          .then((stop) => stop())
-          .then(() => process.exit(0), reportAndExit);
+        // Who does not serve yet has nothing to finish, and a start may be cut short anywhere.
+        if (stop === undefined) process.exit(0);
+        stop().then(() => process.exit(0), reportAndExit);
         break;
     }
   });
@@ -103,7 +103,7 @@ async function start(config: GatewayConfig, tokens: RegionTokens): Promise<() =>
   if (admin !== undefined) await listen(admin, adminHost, config.adminPort ?? 0, 'HSM_BRIDGE_ADMIN_PORT');
   const job = upkeepJob(gateway);
   send({ type: 'ready', ...(rootCredentials === undefined ? {} : { rootCredentials }) });
-  return () => stop(gateway, server, admin, job);
+  return () => end(gateway, server, admin, job);
 }
 
 async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gateway> {
@@ -165,14 +165,11 @@ function createServer({ config, services, store, metrics, log }: Gateway): Drain
 /** A stack of ours; errors with input bytes in their message (JSON, base64) never come so far. */
 const faultText = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));
 
-/** Settles each Region once, when its token first answers. */
+/** Looks whether a Region's token is the right one each time it is up, and settles the Region the first time it is. */
 function settler(gateway: Gateway): (region: string) => Promise<void> {
   const settled = new Map<string, Promise<void>>();
   const settle = async (region: string): Promise<void> => {
     const { services, log } = gateway;
-    const wrong = await gateway.store.wrongToken(region);
-    if (wrong !== undefined) log.error(`${wrong}: nothing stored for ${region} can be used`);
-    if (wrong !== undefined) return;
     const { undone, missing, unknown } = await reconcile(services, region, abandoned(gateway), onFailure(log, region));
     if (undone > 0) log.warn(`${region}: undid ${undone} key creations or rotations that a crash had interrupted`);
     if (missing.length > 0)
@@ -182,13 +179,16 @@ function settler(gateway: Gateway): (region: string) => Promise<void> {
     if (unknown.length > 0)
       log.warn(`${region}: the token holds ${unknown.length} keys that the store does not know; they are left alone`);
   };
-  return (region) => {
-    const before = settled.get(region);
-    if (before !== undefined) return before;
-    const now = settle(region);
-    settled.set(region, now);
-    now.catch(() => settled.delete(region));
-    return now;
+  return async (region) => {
+    const wrong = await gateway.store.wrongToken(region);
+    if (wrong !== undefined) {
+      gateway.tokens.down(region, true);
+      throw new Error(`${wrong}: the Region is not served with it`);
+    }
+    const settling = settled.get(region) ?? settle(region);
+    settled.set(region, settling);
+    settling.catch(() => settled.delete(region));
+    await settling;
   };
 }
 
@@ -225,15 +225,18 @@ function upkeepJob({ config, services, store, log, incarnation }: Gateway): Job 
 
 /** Gives what a crash interrupted its end in the log. A disk that is full at the start is waited for. */
 async function settleAudit({ services, audit, log }: Gateway): Promise<void> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      await closeInterrupted(services, audit.unfinishedIntents());
-      return;
-    } catch (error) {
-      if (audit.state().writable) throw error;
-      if (attempt === 0)
-        log.error(`the audit log cannot be written (${audit.state().reason ?? ''}): waiting until it can`);
-      await new Promise((resolve) => setTimeout(resolve, auditRetryMs));
+  // Taken once: the lane forgets an intent when its event is handed in, also when it cannot be written then.
+  for (const intent of [...audit.unfinishedIntents()]) {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await closeInterrupted(services, intent);
+        break;
+      } catch (error) {
+        const { writable, reason } = audit.state();
+        if (writable) throw error;
+        if (attempt === 0) log.error(`the audit log cannot be written (${reason ?? ''}): waiting until it can`);
+        await new Promise((resolve) => setTimeout(resolve, auditRetryMs));
+      }
     }
   }
 }
@@ -271,7 +274,7 @@ function createAdmin({ audit, store, tokens, metrics, config }: Gateway): Draina
   return createAdminServer({ ready, metrics: text });
 }
 
-async function stop(
+async function end(
   gateway: Gateway,
   server: DrainableServer,
   admin: DrainableServer | undefined,

@@ -30,7 +30,7 @@ export interface AuditLaneState {
 
 export interface AuditLane extends AuditLog {
   state(): AuditLaneState;
-  /** Intents found when the lane was opened whose event has not been appended since: JSON, oldest first, at most 256. */
+  /** Intents found when the lane was opened whose event has not been appended since: JSON, oldest first, at most 4096. */
   unfinishedIntents(): readonly string[];
   /** Writes what is queued, then gives the lane up. */
   close(): Promise<void>;

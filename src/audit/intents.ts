@@ -4,24 +4,21 @@
 const mostIntents = 4096;
 
 export class Intents {
-  /** By what the event of the same call contains. */
+  /** By requestID. */
   readonly #open = new Map<string, string>();
   #forgot = false;
 
   add(record: string): void {
-    const key = requestKey(record);
-    if (key === undefined) return;
-    this.#open.set(key, record);
+    this.#open.set(requestIdIn(record), record);
     if (this.#open.size <= mostIntents) return;
     const [oldest] = this.#open.keys();
     if (oldest !== undefined) this.#open.delete(oldest);
     this.#forgot = true;
   }
 
-  /** Costs nothing while no intent is open, which is almost always. */
+  /** Costs nothing while no intent is open. */
   settle(record: string): void {
-    if (this.#open.size === 0) return;
-    for (const key of this.#open.keys()) if (record.includes(key)) this.#open.delete(key);
+    if (this.#open.size > 0) this.#open.delete(requestIdIn(record));
   }
 
   get records(): readonly string[] {
@@ -33,9 +30,10 @@ export class Intents {
   }
 }
 
-/** A quote inside a JSON string is escaped, so no value can imitate this; a key of the same name deeper in another record could. */
-function requestKey(record: string): string | undefined {
-  const parsed: unknown = JSON.parse(record);
-  if (typeof parsed !== 'object' || parsed === null || !('requestID' in parsed)) return undefined;
-  return typeof parsed.requestID === 'string' ? `"requestID":${JSON.stringify(parsed.requestID)}` : undefined;
+const field = '"requestID":"';
+
+/** The last one: what a caller can name so comes before it, and a quote inside a JSON string is escaped (`auditRecord`). */
+function requestIdIn(record: string): string {
+  const at = record.lastIndexOf(field) + field.length;
+  return record.slice(at, record.indexOf('"', at));
 }

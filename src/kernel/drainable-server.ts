@@ -8,7 +8,9 @@ const lingerMs = 1_000;
 export class DrainableServer extends Server {
   /** Each connection's answers that are still to come, in their order: an entry for a connection, nothing new for a call. */
   readonly #answers = new Map<Socket, ServerResponse[]>();
-  /** Those too whose answer is written on the bare socket, or whose client is gone. */
+  /** Connections whose last answer will be written on the bare socket, by whoever took the call in; he closes them too. */
+  readonly #bare = new Set<Socket>();
+  /** All of them, those whose client is gone too. */
   #calls = 0;
   #draining = false;
   #answered: () => void = () => undefined;
@@ -29,13 +31,15 @@ export class DrainableServer extends Server {
   begin(request: IncomingMessage, response?: ServerResponse): boolean {
     if (this.#draining) return false;
     this.#calls += 1;
-    if (response !== undefined) this.#answers.get(request.socket)?.push(response);
+    if (response === undefined) this.#bare.add(request.socket);
+    else this.#answers.get(request.socket)?.push(response);
     return true;
   }
 
   /** The call's answer was handed to its socket, or nobody is there to hear it. */
   end(request: IncomingMessage, response?: ServerResponse): void {
     this.#calls -= 1;
+    if (response === undefined) this.#bare.delete(request.socket);
     const answers = this.#answers.get(request.socket);
     const at = response === undefined ? undefined : answers?.indexOf(response);
     if (at !== undefined && at >= 0) answers?.splice(at, 1);
@@ -63,6 +67,7 @@ export class DrainableServer extends Server {
 
   #closeAfterAnswers(socket: Socket): void {
     const last = this.lastAnswerOn(socket);
+    if (last === undefined && this.#bare.has(socket)) return;
     if (last === undefined) socket.destroySoon();
     // Node says so in the answer, and closes when it has left.
     else last.shouldKeepAlive = false;

@@ -48,7 +48,12 @@ export class DaemonKeys {
   async #ensure(region: string): Promise<void> {
     const lease = `daemon-keys:${region}`;
     for (let waitedMs = 0; waitedMs <= leaseMs; waitedMs += askAgainMs) {
-      if (await this.#recorded(region)) return;
+      if (await this.#recorded(region)) {
+        // What another daemon's token sealed here could not be read when the right one is back.
+        const wrong = await this.wrongToken(region);
+        if (wrong !== undefined) throw new BridgeError('KMSInternalException', undefined, { cause: new Error(wrong) });
+        return;
+      }
       if (await this.#options.leases.take(lease, this.#holder, leaseMs)) {
         try {
           // The one who had the lease before may have finished since the row was looked for.

@@ -159,8 +159,10 @@ export class KeyRows implements KeyStore {
     const abandoned = rows.filter((row) => isAbandoned(row.incarnation));
     const used = await this.#used(abandoned.flatMap((row) => row.pending_material_id ?? []));
     for (const row of abandoned) {
-      if (used.has(row.pending_material_id ?? ''))
-        this.#context.seals.broken('keys', `${row.region}/${row.account_id}/${row.key_id}`);
+      if (!used.has(row.pending_material_id ?? '')) continue;
+      const ref = { region, accountId: row.account_id, keyId: row.key_id };
+      // It may have been finished, and used, since it was read.
+      if ((await this.#select(ref))?.version === row.version) this.#context.seals.broken('keys', keyId(ref));
     }
     return this.#rows.openSound(abandoned.filter((row) => !used.has(row.pending_material_id ?? '')));
   }

@@ -80,6 +80,14 @@ export class RowSeals {
     return expected.length === seal.length && timingSafeEqual(expected, seal);
   }
 
+  /** Why a row whose seal does not match is not used: it is broken, unless nothing of this Region can match. */
+  async refusal(region: string, table: string, id: string): Promise<BridgeError> {
+    const wrong = await this.#daemonKeys.wrongToken(region);
+    return wrong === undefined
+      ? this.broken(table, id)
+      : new BridgeError('KMSInternalException', undefined, { cause: new Error(wrong) });
+  }
+
   /** Notes the row as broken and gives the error its reader gets. */
   broken(table: string, id: string): BridgeError {
     const name = `${table}:${id}`;
@@ -141,7 +149,7 @@ export class SealedRows<T extends SealedTable, V> {
     const digest = hash('sha256', Buffer.concat([...prefixed(row.seal), bytes]), 'buffer');
     const known = this.#opened.get(id);
     if (known?.digest.equals(digest) === true) return known.value;
-    if (!(await this.#seals.matches(region, bytes, row.seal))) throw this.#seals.broken(this.#table, id);
+    if (!(await this.#seals.matches(region, bytes, row.seal))) throw await this.#seals.refusal(region, this.#table, id);
     const value = await this.#decode(row);
     this.#remember(id, { digest, value });
     return value;

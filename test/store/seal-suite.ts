@@ -94,6 +94,10 @@ export function sealSuite(bench: () => Bench): void {
     await others.of(region).createDaemonKeys();
     const mistaken = await bench().open({ tokens: others });
     expect(await mistaken.wrongToken(region)).toContain(`the token of ${region} does not hold the keys`);
+    // The rows are sound: what is wrong is the token, and it seals nothing here.
+    for (const use of [mistaken.keys.find(mine), mistaken.keys.insert(sampleKey()), mistaken.keys.all(region)])
+      await expect(use).rejects.toMatchObject({ code: 'KMSInternalException', publicMessage: undefined });
+    expect(mistaken.integrityFailures()).toEqual([]);
     const empty = await bench().open({ tokens: new FakeTokens() });
     expect(await empty.wrongToken(region)).toContain('the token with serial 4711');
   });

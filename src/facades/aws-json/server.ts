@@ -30,8 +30,8 @@ const limits = {
 };
 
 export function createAwsJsonServer(options: AwsJsonOptions): DrainableServer {
-  const facade: Facade = { options, budget: new BodyBudget(), server: new DrainableServer(limits) };
-  const { server } = facade;
+  const server = new DrainableServer(limits);
+  const facade: Facade = { options, budget: new BodyBudget(), finished: new WeakSet(), server };
   const serve = (request: IncomingMessage, response: ServerResponse): void => {
     if (server.calls >= mostCalls) void answer(facade, request, response, noBody, 0, throttled());
     else
@@ -56,18 +56,20 @@ export function createAwsJsonServer(options: AwsJsonOptions): DrainableServer {
 interface Facade {
   readonly options: AwsJsonOptions;
   readonly budget: BodyBudget;
+  /** Connections whose last answer is under way: whatever still comes over one is no call. */
+  readonly finished: WeakSet<Socket>;
   readonly server: DrainableServer;
 }
 
 async function answer(
-  { options, budget, server }: Facade,
+  { options, budget, finished, server }: Facade,
   request: IncomingMessage,
   response: ServerResponse,
   body: Buffer,
   heldBytes: number,
   refusal: BridgeError | undefined,
 ): Promise<void> {
-  const isTaken = server.begin(request, response);
+  const isTaken = !finished.has(request.socket) && server.begin(request, response);
   try {
     if (!isTaken) return;
     // Not before: a client that goes away while it sends makes no call, and nothing would end it.
@@ -108,7 +110,7 @@ function refuseUnparsed(facade: Facade): void {
 
 /** Answers on the bare socket, for there is no response, and closes it. */
 async function answerUnparsed(
-  { options, server }: Facade,
+  { options, finished, server }: Facade,
   request: IncomingMessage,
   socket: Socket,
   refusal?: BridgeError,
@@ -117,6 +119,7 @@ async function answerUnparsed(
   // The rest of a request that was refused before it was read.
   if (last?.req.complete === false) return;
   if (!server.begin(request)) return;
+  finished.add(socket);
   // Whatever is written before that one would pass for it: the connection ends with it.
   if (last !== undefined) last.shouldKeepAlive = false;
   try {

@@ -35,6 +35,8 @@ export function writeNote(path: string, state: LoginState, identity: FileIdentit
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     writeDurably(path, textOf(state, identity));
   } catch (error) {
+    // What may be there of it is about a login that is not going to be made.
+    if (state === 'begun') attempt(() => removeDurably(path));
     const message = `a login cannot be noted in ${path} (${codeOf(error)}): make its folder writable; none is tried without`;
     throw new StartFault('home-unwritable', message, { cause: error });
   }
@@ -48,6 +50,14 @@ export function removeNote(path: string): void {
   } catch (error) {
     const message = `${path} cannot be removed (${codeOf(error)}): make its folder writable, and delete it`;
     throw new StartFault('home-unwritable', message, { cause: error });
+  }
+}
+
+function attempt(action: () => void): void {
+  try {
+    action();
+  } catch {
+    // The disk has said why already.
   }
 }
 

@@ -64,6 +64,18 @@ describe('a drain', () => {
     expect([line.started(), line.audit.records.length]).toEqual([3, 3]);
   });
 
+  it('answers what did not parse too', async () => {
+    const speaker = await line.speaker();
+    await speaker.say('no HTTP at all\r\n\r\n');
+    await until(() => line.server.calls === 1);
+    const drained = line.server.drain();
+    release();
+    await drained;
+    await speaker.closed;
+    expect(speaker.answer().status).toBe(400);
+    expect(line.audit.records).toHaveLength(1);
+  });
+
   it('waits for a call whose client is gone: its record is still to be written', async () => {
     const speaker = await line.speaker();
     await speaker.say(line.call('ListKeys'));

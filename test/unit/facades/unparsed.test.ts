@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RawAnswer } from '../../support/raw-http.js';
+import { accounts, region } from '../../support/line.js';
 import { type BareLine, post, startBareLine, until } from './bare-line.js';
 
 let line: BareLine;
@@ -139,6 +140,26 @@ describe('a request that takes too long', () => {
     ['in its body', `${post(10)}{}`],
   ])('%s', async (_what, bytes) => {
     expectRefusal(await line.exchange(bytes), 400, 'SerializationException', 'The request did not arrive in time.');
+  });
+
+  it('is not performed when the rest of it comes after all, while the refusal is being recorded', async () => {
+    const { append } = line.audit;
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    line.audit.append = async (kind, record) => {
+      await held;
+      return append(kind, record);
+    };
+    const whole = line.call('CreateKey');
+    const speaker = await line.speaker();
+    await speaker.say(whole.subarray(0, -1));
+    await until(() => line.server.calls === 1);
+    await speaker.say(whole.subarray(-1));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    release();
+    await speaker.closed;
+    expectRefusal(speaker.answer(), 400, 'SerializationException', 'The request did not arrive in time.');
+    expect(await line.store.keys.count({ region, accountId: accounts.first })).toBe(0);
   });
 
   it('leaves no record when not a byte of it came', async () => {
