@@ -8,7 +8,7 @@ import type { SignedRequest } from '../model/request.js';
 import type { Authenticator, Caller } from '../ports/authenticator.js';
 import type { CredentialStore } from '../ports/store.js';
 import { prepareKey, type PreparedKey } from './hmac.js';
-import { checkSkew, readClaim, signingKey, verifySignature, type SignatureClaim } from './sigv4.js';
+import { checkSkew, readClaim, signingKey, verifySignature, type CredentialScope } from './sigv4.js';
 
 export interface AuthenticatorOptions {
   readonly credentials: CredentialStore;
@@ -33,9 +33,9 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     authenticate: async (request: SignedRequest): Promise<Caller> => {
       const claim = readClaim(request);
       checkSkew(claim, options.clock.now());
-      checkScope(claim, options);
-      const credential = await options.credentials.find(claim.accessKeyId);
-      const signing = signingKeyFor(keys, claim, credential ?? nobody);
+      checkScope(claim.scope, options);
+      const credential = await options.credentials.find(claim.scope.accessKeyId);
+      const signing = signingKeyFor(keys, claim.scope, credential ?? nobody);
       const genuine = verifySignature(request, claim, signing.key);
       if (credential === undefined) {
         throw new BridgeError('UnrecognizedClientException', 'The security token included in the request is invalid.');
@@ -55,24 +55,25 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   };
 }
 
-function checkScope(claim: SignatureClaim, options: AuthenticatorOptions): void {
-  if (!options.regions.has(claim.region)) {
+function checkScope(scope: CredentialScope, options: AuthenticatorOptions): void {
+  if (!options.regions.has(scope.region)) {
     throw new BridgeError('InvalidSignatureException', 'Credential should be scoped to a valid region.');
   }
-  if (!options.services.has(claim.service)) {
+  if (!options.services.has(scope.service)) {
     throw new BridgeError('InvalidSignatureException', "Credential should be scoped to correct service: 'kms'.");
   }
 }
 
 /** The cached signing key of this scope, unless the credential it came from is no longer the one the store gives. */
-function signingKeyFor(keys: Map<string, SigningKey>, claim: SignatureClaim, credential: Credential): SigningKey {
-  const id = `${claim.accessKeyId}/${claim.date}/${claim.region}/${claim.service}`;
+function signingKeyFor(keys: Map<string, SigningKey>, scope: CredentialScope, credential: Credential): SigningKey {
+  const { accessKeyId, date, region, service } = scope;
+  const id = `${accessKeyId}/${date}/${region}/${service}`;
   const cached = keys.get(id);
   if (cached?.credential === credential) return cached;
-  const key = prepareKey(signingKey(credential.secretAccessKey, claim.date, claim.region, claim.service));
+  const key = prepareKey(signingKey(credential.secretAccessKey, date, region, service));
   const { accountId } = credential;
-  const principal: Principal = { type: 'Root', accountId, arn: rootArn(accountId), accessKeyId: claim.accessKeyId };
-  const signing = { credential, key, caller: { principal, region: claim.region, service: claim.service } };
+  const principal: Principal = { type: 'Root', accountId, arn: rootArn(accountId), accessKeyId };
+  const signing = { credential, key, caller: { principal, region, service } };
   if (credential === nobody) return signing;
   if (keys.size >= maxSigningKeys) keys.clear();
   keys.set(id, signing);

@@ -6,14 +6,19 @@ import { BridgeError } from '../kernel/errors.js';
 import type { SignedRequest } from '../model/request.js';
 import { hmacSha256, type PreparedKey } from './hmac.js';
 
-/** What the Authorization header claims, read strictly but not believed until `verifySignature` says so. */
-export interface SignatureClaim {
+/** The Authorization header without its signature: the same for all that a client sends in a day. */
+export interface CredentialScope {
   readonly accessKeyId: string;
   /** YYYYMMDD */
   readonly date: string;
   readonly region: string;
   readonly service: string;
   readonly signedHeaders: SignedHeaders;
+}
+
+/** What a request claims, read strictly but not believed until `verifySignature` says so. */
+export interface SignatureClaim {
+  readonly scope: CredentialScope;
   readonly signature: Buffer;
   /** YYYYMMDDTHHMMSSZ */
   readonly amzDate: string;
@@ -37,8 +42,9 @@ const unrepeatable = new Set([
   'x-amz-security-token',
   'x-amz-content-sha256',
 ]);
-const authorization =
-  /^AWS4-HMAC-SHA256 +Credential=([A-Za-z0-9_]{1,128})\/(\d{8})\/([a-z0-9-]{1,64})\/([a-z0-9-]{1,64})\/aws4_request, *SignedHeaders=([a-z0-9;_.-]{1,4096}), *Signature=([0-9a-f]{64})$/;
+const signatureHex = /^[0-9a-f]{64}$/;
+const beforeSignature =
+  /^AWS4-HMAC-SHA256 +Credential=([A-Za-z0-9_]{1,128})\/(\d{8})\/([a-z0-9-]{1,64})\/([a-z0-9-]{1,64})\/aws4_request, *SignedHeaders=([a-z0-9;_.-]{1,4096}), *Signature=$/;
 
 /**
  * Reads the claim. Errors: UnknownOperation (not POST /), MissingAuthenticationToken (no Authorization), IncompleteSignature (not the one form accepted),
@@ -50,31 +56,28 @@ export function readClaim(request: SignedRequest): SignatureClaim {
   const headers = collectHeaders(request.rawHeaders);
   const value = headers.get('authorization');
   if (value === undefined) throw new BridgeError('MissingAuthenticationTokenException', 'Missing Authentication Token');
-  const match = authorization.exec(value);
-  if (match === null) throw incomplete('Authorization header is not in the form of AWS Signature Version 4.');
-  const [, accessKeyId = '', date = '', region = '', service = '', signedList = '', signature = ''] = match;
+  const signature = value.slice(-64);
+  if (!signatureHex.test(signature)) throw malformed();
+  const scope = remember(scopes, value.slice(0, -64), readScope);
   const amzDate = headers.get('x-amz-date');
   if (amzDate === undefined || !/^\d{8}T\d{6}Z$/.test(amzDate)) {
     throw incomplete("Authorization header requires existence of a valid 'X-Amz-Date' header.");
   }
-  const signedHeaders = readSignedHeaders(signedList);
-  requireSigned(headers, signedHeaders);
-  return {
-    accessKeyId,
-    date,
-    region,
-    service,
-    signedHeaders,
-    signature: Buffer.from(signature, 'hex'),
-    amzDate,
-    headers,
-  };
+  requireSigned(headers, scope.signedHeaders);
+  return { scope, signature: Buffer.from(signature, 'hex'), amzDate, headers };
+}
+
+function readScope(text: string): CredentialScope {
+  const match = beforeSignature.exec(text);
+  if (match === null) throw malformed();
+  const [, accessKeyId = '', date = '', region = '', service = '', signedList = ''] = match;
+  return { accessKeyId, date, region, service, signedHeaders: readSignedHeaders(signedList) };
 }
 
 /** Throws InvalidSignature when the request's time is more than five minutes from `nowMs`, in AWS's words. */
 export function checkSkew(claim: SignatureClaim, nowMs: number): void {
   const at = parseAmzDate(claim.amzDate);
-  if (Number.isNaN(at) || !claim.amzDate.startsWith(claim.date)) {
+  if (Number.isNaN(at) || !claim.amzDate.startsWith(claim.scope.date)) {
     throw invalid('Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP.');
   }
   if (Math.abs(at - nowMs) <= skewMs) return;
@@ -97,7 +100,8 @@ export function signingKey(secret: string, date: string, region: string, service
 export function verifySignature(request: SignedRequest, claim: SignatureClaim, key: PreparedKey): boolean {
   const bodyHash = hash('sha256', request.body);
   const stated = claim.headers.get('x-amz-content-sha256');
-  const scope = `${claim.date}/${claim.region}/${claim.service}/aws4_request`;
+  const { date, region, service } = claim.scope;
+  const scope = `${date}/${region}/${service}/aws4_request`;
   const toSign = `AWS4-HMAC-SHA256\n${claim.amzDate}\n${scope}\n${hash('sha256', canonicalRequest(request, claim, bodyHash))}`;
   const expected = hmacSha256(key, toSign);
   return timingSafeEqual(expected, claim.signature) && (stated === undefined || stated === bodyHash);
@@ -105,15 +109,16 @@ export function verifySignature(request: SignedRequest, claim: SignatureClaim, k
 
 function canonicalRequest(request: SignedRequest, claim: SignatureClaim, bodyHash: string): string {
   let lines = '';
-  for (const name of claim.signedHeaders.names) lines += `${name}:${claim.headers.get(name) ?? ''}\n`;
-  return `${request.method}\n/\n\n${lines}\n${claim.signedHeaders.text}\n${bodyHash}`;
+  const { signedHeaders } = claim.scope;
+  for (const name of signedHeaders.names) lines += `${name}:${claim.headers.get(name) ?? ''}\n`;
+  return `${request.method}\n/\n\n${lines}\n${signedHeaders.text}\n${bodyHash}`;
 }
 
-/** Clients send the same few names and lists over and over: each is lower-cased, or split and checked, once. A stranger's long ones are not kept. */
+/** Clients send the same few names and scopes over and over: each is read once. A stranger's long ones are not kept. */
 const maxRemembered = 1000;
 const maxRememberedLength = 512;
 const lowerCased = new Map<string, string>();
-const headerLists = new Map<string, SignedHeaders>();
+const scopes = new Map<string, CredentialScope>();
 
 function remember<T>(memory: Map<string, T>, text: string, make: (text: string) => T): T {
   const known = memory.get(text);
@@ -140,12 +145,10 @@ function collectHeaders(raw: readonly string[]): Map<string, string> {
 }
 
 function readSignedHeaders(list: string): SignedHeaders {
-  return remember(headerLists, list, (text) => {
-    const names = text.split(';');
-    const sorted = names.every((name, i) => i === 0 || (names[i - 1] ?? '') < name);
-    if (!sorted) throw incomplete('SignedHeaders must be sorted and each named once.');
-    return { text, names, set: new Set(names) };
-  });
+  const names = list.split(';');
+  const sorted = names.every((name, i) => i === 0 || (names[i - 1] ?? '') < name);
+  if (!sorted) throw incomplete('SignedHeaders must be sorted and each named once.');
+  return { text: list, names, set: new Set(names) };
 }
 
 function requireSigned(headers: ReadonlyMap<string, string>, signed: SignedHeaders): void {
@@ -175,6 +178,8 @@ function parseAmzDate(text: string): number {
 function amzDateOf(ms: number): string {
   return new Date(ms).toISOString().replace(/[-:]|\.\d{3}/g, '');
 }
+
+const malformed = (): BridgeError => incomplete('Authorization header is not in the form of AWS Signature Version 4.');
 
 function incomplete(message: string): BridgeError {
   return new BridgeError('IncompleteSignatureException', message);

@@ -36,7 +36,7 @@ function verify(request: SignedRequest): boolean {
   return verifySignature(
     request,
     claim,
-    prepareKey(signingKey(credentials.secretAccessKey, claim.date, claim.region, claim.service)),
+    prepareKey(signingKey(credentials.secretAccessKey, claim.scope.date, claim.scope.region, claim.scope.service)),
   );
 }
 
