@@ -11,6 +11,7 @@ import { adminHost, createAdminServer, type Readiness } from './facades/admin/se
 import { createAwsJsonServer } from './facades/aws-json/server.js';
 import { systemClock } from './kernel/clock.js';
 import type { DrainableServer } from './kernel/drainable-server.js';
+import { BridgeError } from './kernel/errors.js';
 import { systemRandom } from './kernel/random.js';
 import { isAbandoned, laneIncarnation } from './model/lane.js';
 import type { Services } from './operations/define.js';
@@ -60,7 +61,7 @@ export function runGateway(): void {
           onWanted: (region) => send({ type: 'token-wanted', region }),
           onOverrun: (region) => send({ type: 'token-overrun', region }),
         });
-        start(message.config, tokens).then((serving) => (stop = serving), reportAndExit);
+        start(message.config, tokens).then((serving) => (stop = serving), reportAndExit(message.config));
         break;
       case 'token-ready':
         tokens?.ready(message.region);
@@ -71,7 +72,7 @@ export function runGateway(): void {
       case 'stop':
         // Who does not serve yet has nothing to finish, and a start may be cut short anywhere.
         if (stop === undefined) process.exit(0);
-        stop().then(() => process.exit(0), reportAndExit);
+        void stop().then(() => process.exit(0));
         break;
     }
   });
@@ -106,8 +107,10 @@ async function start(config: GatewayConfig, tokens: RegionTokens): Promise<() =>
   return () => end(gateway, server, admin, job);
 }
 
+const logOf = ({ lane, log }: GatewayConfig): Log => createLog(`gateway-${lane}`, log.style, log.level);
+
 async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gateway> {
-  const log = createLog(`gateway-${config.lane}`, config.log.style, config.log.level);
+  const log = logOf(config);
   const storeFolder = join(config.home, 'store');
   mkdirSync(storeFolder, { recursive: true, mode: 0o700 });
   const store = await openStore({
@@ -287,15 +290,21 @@ async function end(
   await gateway.store.close();
 }
 
-/** What cannot be mended by a restart is told to the supervisor as such; anything else ends this process, which is restarted. */
-function reportAndExit(error: unknown): never {
-  const code = fatalCode(error);
-  if (code === undefined || !(error instanceof Error)) throw error;
-  send({ type: 'fatal', code, message: error.message });
-  // The message leaves before the process does: the channel is flushed at exit.
-  process.disconnect();
-  process.exit(1);
-}
+/**
+ * Ends a process whose start failed; the supervisor starts another. What that cannot mend is told to it as such, what may pass by itself
+ * (a token or a disk that is away) is one line in the log, and anything else is a fault of ours.
+ */
+const reportAndExit =
+  (config: GatewayConfig) =>
+  (error: unknown): never => {
+    const code = fatalCode(error);
+    if (code !== undefined && error instanceof Error) send({ type: 'fatal', code, message: error.message });
+    else if (error instanceof BridgeError) logOf(config).error(`cannot start yet: ${error.message}`);
+    else throw error;
+    // The message leaves before the process does: the channel is flushed at exit.
+    process.disconnect();
+    process.exit(1);
+  };
 
 function fatalCode(error: unknown): FatalCode | undefined {
   if (error instanceof FatalError) return error.code;
