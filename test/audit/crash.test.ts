@@ -83,9 +83,9 @@ describe('a writer', () => {
 describe('a full disk', () => {
   it('stops the log with a last word, and the log comes back when there is room', async () => {
     const directory = ownFolder();
-    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', directory]);
-    // Without the right to mount, the limit of file size above is the full disk.
-    if (mounted.status !== 0) return;
+    const options = { encoding: 'utf8' } as const;
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', directory], options);
+    if (mounted.status !== 0) throw new Error(`a small file system is needed (root may mount one): ${mounted.stderr}`);
     try {
       await fillDisk(directory);
     } finally {

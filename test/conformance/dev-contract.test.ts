@@ -1,6 +1,6 @@
 // What development mode promises to the tools and people around it, when all is well and when it is not.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import {
@@ -286,6 +286,36 @@ describe('a service whose token is not there', () => {
       `profile: softhsm2, modulePath: "${softHsm()}", label: absent, pinFile: tokens/us-east-1/user.pin, environment: { SOFTHSM2_CONF: "${conf}" }`,
     );
     await expectOneLine(run, /no token is labelled absent: initialise it, or correct the label/);
+  });
+});
+
+describe('the token of another daemon', () => {
+  it('stops the start with one line before a row is judged by it, and the right one serves again', async () => {
+    await daemon.start();
+    const ciphertext = await makeCiphertext();
+    expect(await daemon.stop()).toBe(0);
+    const stranger = await TestDaemon.started();
+    expect(await stranger.stop()).toBe(0);
+    const folder = tokenFolder(daemon.home, 'us-east-1');
+    const own = `${folder}-own`;
+    cpSync(folder, own, { recursive: true });
+    for (const name of ['objects', 'user.pin', 'so.pin']) {
+      rmSync(join(folder, name), { recursive: true });
+      cpSync(join(tokenFolder(stranger.home, 'us-east-1'), name), join(folder, name), { recursive: true });
+    }
+    await stranger.clean();
+
+    await expectOneLine(
+      daemon.launch(),
+      /the token of us-east-1 does not hold the keys that sealed this daemon's database/,
+    );
+    expect(auditLines(daemon.home).filter(({ record }) => record.eventName === 'RowRefused')).toEqual([]);
+
+    rmSync(folder, { recursive: true });
+    cpSync(own, folder, { recursive: true });
+    rmSync(own, { recursive: true });
+    await daemon.start();
+    await expectReadable(ciphertext);
   });
 });
 
