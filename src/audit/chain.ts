@@ -21,11 +21,12 @@ export const lineHash = (line: string | Buffer): string => hash('sha256', line);
 
 export interface ChainRecord {
   readonly kind: AuditKind;
-  readonly record: string;
+  /** Part of the line. */
+  readonly record: Buffer;
 }
 
 const lineHead = /^\{"lane":(\d+),"seq":(\d+),"prev":"([0-9a-f]{64})","kind":"(event|intent)","record":(?=\{)/;
-const longestHead = 200;
+export const longestHeadBytes = 200;
 
 /**
  * Reads one line that should follow `head`; `head.hash` undefined takes any `prev`. A string says what is wrong with it.
@@ -36,7 +37,7 @@ export function readLine(
   lane: number,
   head: { readonly seq: number; readonly hash: string | undefined },
 ): ChainRecord | string {
-  const match = lineHead.exec(line.toString('latin1', 0, longestHead));
+  const match = lineHead.exec(line.toString('latin1', 0, longestHeadBytes));
   if (match === null || line.length < match[0].length + 4 || line.toString('latin1', line.length - 3) !== '}}\n') {
     return 'not a line of an audit log';
   }
@@ -44,5 +45,24 @@ export function readLine(
   if (laneText !== String(lane)) return `lane ${String(laneText)} instead of ${lane}`;
   if (seqText !== String(head.seq + 1)) return `record ${String(seqText)} where record ${head.seq + 1} should be`;
   if (head.hash !== undefined && prev !== head.hash) return 'its prev is not the hash of the line before';
-  return { kind: kind === 'intent' ? 'intent' : 'event', record: line.toString('utf8', start.length, line.length - 2) };
+  return { kind: kind === 'intent' ? 'intent' : 'event', record: line.subarray(start.length, line.length - 2) };
+}
+
+export interface BadLine {
+  /** The file's name; undefined when there is no file. */
+  readonly file: string | undefined;
+  /** 1 is the first; one more than the file has: something is missing after its end. */
+  readonly line: number;
+  readonly reason: string;
+}
+
+/** Where a lane first does not hold. One line, no path but the file's name, and nothing of what the file says but numbers. */
+export class ChainError extends Error {
+  readonly bad: BadLine;
+
+  constructor(file: string | undefined, line: number, reason: string) {
+    super(file === undefined ? reason : `${file} line ${line}: ${reason}`);
+    this.name = 'ChainError';
+    this.bad = { file, line, reason };
+  }
 }

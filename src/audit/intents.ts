@@ -1,4 +1,5 @@
 // The intents whose event has not been appended yet: what a start must tell about, and what keeps a close from being called settled.
+import type { ChainRecord } from './chain.js';
 
 /** As many calls as a gateway serves at once; beyond it the oldest is forgotten and nothing counts as settled any more. */
 const mostIntents = 4096;
@@ -6,10 +7,23 @@ const mostIntents = 4096;
 export class Intents {
   /** By requestID. */
   readonly #open = new Map<string, string>();
+  readonly #keepRecords: boolean;
   #forgot = false;
 
+  /** `keepRecords` false: only how many are open is wanted, and whoever wrote the records is not trusted to keep them short. */
+  constructor(keepRecords = true) {
+    this.#keepRecords = keepRecords;
+  }
+
+  /** A record read back from the log. */
+  note({ kind, record }: ChainRecord): void {
+    if (kind === 'intent') this.add(record.toString());
+    else if (this.#open.size > 0) this.settle(record.toString());
+  }
+
   add(record: string): void {
-    this.#open.set(requestIdIn(record), record);
+    const id = this.#idIn(record);
+    this.#open.set(id, this.#keepRecords ? record : '');
     if (this.#open.size <= mostIntents) return;
     const [oldest] = this.#open.keys();
     if (oldest !== undefined) this.#open.delete(oldest);
@@ -18,7 +32,12 @@ export class Intents {
 
   /** Costs nothing while no intent is open. */
   settle(record: string): void {
-    if (this.#open.size > 0) this.#open.delete(requestIdIn(record));
+    if (this.#open.size > 0) this.#open.delete(this.#idIn(record));
+  }
+
+  /** How many are open, at most 4096. */
+  get size(): number {
+    return this.#open.size;
   }
 
   get records(): readonly string[] {
@@ -28,7 +47,15 @@ export class Intents {
   get settled(): boolean {
     return this.#open.size === 0 && !this.#forgot;
   }
+
+  #idIn(record: string): string {
+    const id = requestIdIn(record);
+    // A copy: V8 would keep the whole record with a part of it.
+    return this.#keepRecords ? id : Buffer.from(id.slice(0, longestId)).toString();
+  }
 }
+
+const longestId = 64;
 
 const field = '"requestID":"';
 

@@ -16,7 +16,7 @@ export interface LaneLock {
   release(): Promise<void>;
 }
 
-const name = 'lock';
+export const lockMark = 'lock';
 const released = 'released';
 const pollMs = 50;
 
@@ -24,8 +24,8 @@ const pollMs = 50;
 export async function lockLane(disk: Disk, directory: string, lane: number, waitMs: number): Promise<LaneLock> {
   const self = await describe(process.pid);
   for (let waitedMs = 0; ;) {
-    const top = (await listMarks(disk, directory, name)).at(-1) ?? 0;
-    const owner = top === 0 ? released : await readOwner(disk, markPath(directory, name, top));
+    const top = (await listMarks(disk, directory, lockMark)).at(-1) ?? 0;
+    const owner = top === 0 ? released : await readOwner(disk, markPath(directory, lockMark, top));
     if (owner === undefined) continue;
     if (await isAlive(owner)) {
       if (waitedMs >= waitMs) throw new AuditInUseError(lane, owner.split('.')[0] ?? '');
@@ -34,14 +34,14 @@ export async function lockLane(disk: Disk, directory: string, lane: number, wait
       continue;
     }
     const generation = top + 1;
-    if (!(await disk.mark(markPath(directory, name, generation), self))) continue;
-    const marks = await listMarks(disk, directory, name);
+    if (!(await disk.mark(markPath(directory, lockMark, generation), self))) continue;
+    const marks = await listMarks(disk, directory, lockMark);
     if (marks.at(-1) !== generation) {
       // Somebody went past this generation and had swept it away before it was marked here.
-      await disk.remove(markPath(directory, name, generation));
+      await disk.remove(markPath(directory, lockMark, generation));
       continue;
     }
-    for (const old of marks.slice(0, -1)) await disk.remove(markPath(directory, name, old));
+    for (const old of marks.slice(0, -1)) await disk.remove(markPath(directory, lockMark, old));
     return { release: () => release(disk, directory, generation) };
   }
 }
@@ -49,9 +49,9 @@ export async function lockLane(disk: Disk, directory: string, lane: number, wait
 /** The generation goes on counting, so that a process that still looks at an older one cannot win it. */
 async function release(disk: Disk, directory: string, generation: number): Promise<void> {
   try {
-    await disk.mark(markPath(directory, name, generation + 1), released);
+    await disk.mark(markPath(directory, lockMark, generation + 1), released);
   } finally {
-    await disk.remove(markPath(directory, name, generation));
+    await disk.remove(markPath(directory, lockMark, generation));
   }
 }
 

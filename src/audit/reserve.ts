@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { type Disk, hasCode } from '../kernel/disk.js';
 
+export const reserveName = 'reserve';
 export const reserveBytes = 256 * 1024;
 
 /**
@@ -36,13 +37,13 @@ export async function makeReserve(disk: Disk, directory: string, headroomBytes: 
 
 export const releaseReserve = (disk: Disk, directory: string): Promise<void> => disk.remove(reservePath(directory));
 
-const reservePath = (directory: string): string => join(directory, 'reserve');
+const reservePath = (directory: string): string => join(directory, reserveName);
 
-async function sizeOf(disk: Disk, path: string): Promise<number> {
+async function sizeOf(disk: Disk, path: string): Promise<number | undefined> {
   try {
     return await disk.size(path);
   } catch (error) {
-    if (hasCode(error, 'ENOENT')) return 0;
+    if (hasCode(error, 'ENOENT')) return undefined;
     throw error;
   }
 }

@@ -16,10 +16,11 @@ export interface DiskFile {
 export interface Disk {
   /** Makes a directory, mode 0700, and its missing parents; durable. No error when it is there. */
   makeDirectory(path: string): Promise<void>;
+  /** The names in a directory; E2BIG when there are more than a million. */
   list(path: string): Promise<readonly string[]>;
-  /** Bytes. */
-  size(path: string): Promise<number>;
-  /** Fewer bytes than `length` only at the end of the file. */
+  /** Bytes; undefined when it is a link or no regular file. */
+  size(path: string): Promise<number | undefined>;
+  /** Fewer bytes than `length` only at the end of the file. Follows no link (ELOOP), and waits for no writer of a FIFO. */
   read(path: string, offset: number, length: number): Promise<Buffer>;
   /** EEXIST when the file is there. Mode 0600. Durable once its directory was synced. */
   create(path: string): Promise<DiskFile>;
@@ -45,9 +46,15 @@ export const systemDisk: Disk = {
     const first = await fs.mkdir(path, { recursive: true, mode: 0o700 });
     if (first !== undefined) await syncDirectory(dirname(first));
   },
-  list: (path) => fs.readdir(path),
-  size: async (path) => (await fs.stat(path)).size,
-  read: (path, offset, length) => withHandle(path, 'r', (handle) => readFully(handle, offset, length)),
+  list,
+  size: async (path) => {
+    const stat = await fs.lstat(path);
+    return stat.isFile() ? stat.size : undefined;
+  },
+  read: (path, offset, length) =>
+    withHandle(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK, (handle) =>
+      readFully(handle, offset, length),
+    ),
   create: (path) => openDiskFile(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_EXCL),
   openAppend: (path) => openDiskFile(path, constants.O_WRONLY | constants.O_APPEND),
   truncate: (path, size) =>
@@ -94,13 +101,29 @@ function diskFile(fd: number): DiskFile {
   };
 }
 
-async function withHandle<T>(path: string, flags: string, use: (handle: fs.FileHandle) => Promise<T>): Promise<T> {
+async function withHandle<T>(
+  path: string,
+  flags: string | number,
+  use: (handle: fs.FileHandle) => Promise<T>,
+): Promise<T> {
   const handle = await fs.open(path, flags);
   try {
     return await use(handle);
   } finally {
     await handle.close();
   }
+}
+
+const mostNames = 1_000_000;
+
+/** In pieces: whoever may write into the folder decides how many names there are. */
+async function list(path: string): Promise<readonly string[]> {
+  const names: string[] = [];
+  for await (const { name } of await fs.opendir(path, { bufferSize: 1024 })) {
+    if (names.length === mostNames) throw Object.assign(new Error(`too many files in ${path}`), { code: 'E2BIG' });
+    names.push(name);
+  }
+  return names;
 }
 
 async function readFully(handle: fs.FileHandle, offset: number, length: number): Promise<Buffer> {

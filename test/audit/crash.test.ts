@@ -5,8 +5,7 @@ import { existsSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, expect, it } from 'vitest';
-import { verifyLane } from '../../src/audit/verify.js';
-import { files, lines, open, ownFolder, record, until } from './lane-fixture.js';
+import { files, lines, open, ownFolder, record, until, verified } from './lane-fixture.js';
 
 const writer = join(import.meta.dirname, 'writer.mjs');
 const built = join(import.meta.dirname, '../../dist/audit/lane.js');
@@ -50,7 +49,7 @@ describe('a writer', () => {
     await lane.close();
     const written = numbersOf(directory);
     expect(acknowledged.filter((n) => !written.has(n))).toEqual([]);
-    expect(await verifyLane(directory, 0)).toEqual({ records: lines(directory).length });
+    expect(await verified(directory)).toEqual({ records: lines(directory).length });
   });
 
   it('at its limit of file size refuses, says so, and loses nothing', async () => {
@@ -76,7 +75,7 @@ describe('a writer', () => {
     await lane.close();
     const written = numbersOf(directory);
     expect(acknowledged.filter((n) => !written.has(n))).toEqual([]);
-    expect(await verifyLane(directory, 0)).toEqual({ records: lines(directory).length });
+    expect(await verified(directory)).toEqual({ records: lines(directory).length });
   });
 });
 
@@ -130,5 +129,5 @@ async function fillDisk(directory: string): Promise<void> {
       .map((line) => line.record.eventName),
   ).toEqual(['AuditResumed', 'Encrypt']);
   expect(lines(directory)[before]!.record.serviceEventDetails).toMatchObject({ reason: 'ENOSPC', refusedCalls: 0 });
-  expect(await verifyLane(directory, 0)).toEqual({ records: lines(directory).length });
+  expect(await verified(directory)).toEqual({ records: lines(directory).length });
 }

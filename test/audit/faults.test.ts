@@ -1,9 +1,8 @@
 // The lane on a disk that fails: what was acknowledged is there, what was not is refused, and a failed fdatasync is never repeated.
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { verifyLane } from '../../src/audit/verify.js';
 import { failure, faultyDisk } from './faulty-disk.js';
-import { files, lines, open, ownFolder, record, until } from './lane-fixture.js';
+import { files, lines, open, ownFolder, record, until, verified } from './lane-fixture.js';
 
 const refused = { code: 'KMSInternalException', publicMessage: 'The audit log cannot be written.' };
 
@@ -52,7 +51,7 @@ describe('commits', () => {
     disk.mostBytesPerWrite = 3;
     await Promise.all(Array.from({ length: 20 }, (_, n) => lane.append('event', record(n, '서비스'))));
     await lane.close();
-    expect(await verifyLane(directory, 0)).toEqual({ records: 20 });
+    expect(await verified(directory)).toEqual({ records: 20 });
   });
 
   it('push back when the queue is full, half of it early, and say so in the log', async () => {
@@ -74,7 +73,7 @@ describe('commits', () => {
     await lane.close();
     const told = lines(directory).filter((line) => line.record.eventName === 'AuditRecordsRefused');
     expect(told.map((line) => line.record.serviceEventDetails)).toEqual([{ rejectedRecords: 1 }]);
-    expect(await verifyLane(directory, 0)).toEqual({ records: 8194 });
+    expect(await verified(directory)).toEqual({ records: 8194 });
   });
 });
 
@@ -125,7 +124,7 @@ describe.each(['write', 'datasync'])('a failed %s', (failing) => {
     });
     expect(files(directory)).toHaveLength(2);
     expect(lines(directory).map((line) => line.record.n)).toEqual([1, undefined, 7]);
-    expect(await verifyLane(directory, 0)).toEqual({ records: 3 });
+    expect(await verified(directory)).toEqual({ records: 3 });
   });
 
   it('writes AuditSuspended at once when only that file is broken', async () => {
@@ -142,7 +141,7 @@ describe.each(['write', 'datasync'])('a failed %s', (failing) => {
     await lane.close();
     const names = lines(directory).map((line) => line.record.eventName);
     expect(names).toEqual(['AuditSuspended', 'AuditResumed', 'Encrypt']);
-    expect(await verifyLane(directory, 0)).toEqual({ records: 3 });
+    expect(await verified(directory)).toEqual({ records: 3 });
   });
 });
 
@@ -165,7 +164,7 @@ describe('when cutting back fails too', () => {
     await until(() => lane.state().writable);
     await lane.close();
     expect(lines(directory).map((line) => line.record.eventName)).toEqual(['Encrypt', 'AuditResumed']);
-    expect(await verifyLane(directory, 0)).toEqual({ records: 2 });
+    expect(await verified(directory)).toEqual({ records: 2 });
   });
 });
 
@@ -195,6 +194,6 @@ describe('a seeded run of faults', () => {
     const written = new Set(lines(directory).map((line) => line.record.n));
     expect(acknowledged.length).toBeGreaterThan(300);
     expect(acknowledged.filter((n) => !written.has(n))).toEqual([]);
-    expect(await verifyLane(directory, 0)).toEqual({ records: lines(directory).length });
+    expect(await verified(directory)).toEqual({ records: lines(directory).length });
   });
 });

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
 import { type AuditLane, type AuditLaneOptions, openAuditLane } from '../../src/audit/lane.js';
+import type { BadLine } from '../../src/audit/chain.js';
+import { verifyLane } from '../../src/audit/verify.js';
 import { systemClock } from '../../src/kernel/clock.js';
 
 const folders: string[] = [];
@@ -50,6 +52,12 @@ export const lines = (directory: string, lane = 0): Line[] =>
       .slice(0, -1)
       .map((line) => JSON.parse(line) as Line),
   );
+
+/** Lane 0, with its records parsed. */
+export async function verified(directory: string): Promise<{ readonly records: number; readonly damage?: BadLine }> {
+  const { records, damage } = await verifyLane({ directory, lane: 0, parse: true });
+  return damage === undefined ? { records } : { records, damage };
+}
 
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));

@@ -16,8 +16,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { AuditDamagedError } from '../../src/audit/recover.js';
 import { AuditInUseError } from '../../src/audit/lock.js';
-import { verifyLane } from '../../src/audit/verify.js';
-import { files, lines, open, ownFolder, record } from './lane-fixture.js';
+import { files, lines, open, ownFolder, record, verified } from './lane-fixture.js';
 
 /** The chain computed by Python from the bytes on the disk: an implementation that knows nothing of ours. */
 const pythonChain = `
@@ -69,7 +68,7 @@ describe('the format', () => {
       expect(path.endsWith(`/${String(first.seq).padStart(12, '0')}.jsonl`)).toBe(true);
     }
     expect(statSync(folder).mode & 0o777).toBe(0o700);
-    expect(await verifyLane(directory, 0)).toEqual({ records: 66 });
+    expect(await verified(directory)).toEqual({ records: 66 });
   });
 
   it('keeps the lanes apart', async () => {
@@ -124,7 +123,7 @@ describe('recovery', () => {
       await lane.append('event', record(9));
       await lane.close();
       expect(lines(crashed).map((line) => line.record.n)).toEqual(end === whole.length ? [0, 1, 2, 9] : [0, 1, 9]);
-      expect(await verifyLane(crashed, 0)).toEqual({ records: end === whole.length ? 4 : 3 });
+      expect(await verified(crashed)).toEqual({ records: end === whole.length ? 4 : 3 });
       rmSync(crashed, { recursive: true });
     }
   });
@@ -135,7 +134,7 @@ describe('recovery', () => {
       await fill(directory, 3);
       writeFileSync(join(directory, 'lane-0', '000000000004.jsonl'), rest);
       await fill(directory, 2, 3);
-      expect(await verifyLane(directory, 0)).toEqual({ records: 5 });
+      expect(await verified(directory)).toEqual({ records: 5 });
     }
   });
 
@@ -166,7 +165,7 @@ describe('recovery', () => {
     expect(failed).toBeInstanceOf(AuditDamagedError);
     expect((failed as Error).message).toMatch(/^The audit log of lane 0 is damaged: [^\n]+$/);
     expect(files(directory).map((file) => readFileSync(file, 'latin1'))).toEqual(before);
-    expect((await verifyLane(directory, 0)).firstBad).toBeDefined();
+    expect((await verified(directory)).damage).toBeDefined();
   });
 
   it('checks a file against the one before it', async () => {
@@ -235,19 +234,19 @@ describe('verifyLane', () => {
     const directory = ownFolder();
     await fill(directory, 5, 0, 700);
     expect(files(directory).length).toBeGreaterThan(1);
-    expect(await verifyLane(directory, 0)).toEqual({ records: 5 });
+    expect(await verified(directory)).toEqual({ records: 5 });
     for (const path of files(directory)) {
       const bytes = readFileSync(path);
       for (let at = 0; at < bytes.length; at++) {
         const flipped = Buffer.from(bytes);
         flipped[at]! ^= 1 << (at % 8);
         writeFileSync(path, flipped);
-        const { firstBad } = await verifyLane(directory, 0);
-        expect(firstBad, `${path} byte ${at}`).toBeDefined();
+        const { damage } = await verified(directory);
+        expect(damage, `${path} byte ${at}`).toBeDefined();
       }
       writeFileSync(path, bytes);
     }
-    expect(await verifyLane(directory, 0)).toEqual({ records: 5 });
+    expect(await verified(directory)).toEqual({ records: 5 });
   });
 
   it('says where, and what', async () => {
@@ -256,9 +255,9 @@ describe('verifyLane', () => {
     const path = files(directory)[0]!;
     const rows = readFileSync(path, 'utf8').split('\n');
     writeFileSync(path, [...rows.slice(0, 2), rows[2]!.replace('"n":2', '"n":3'), ...rows.slice(3)].join('\n'));
-    expect(await verifyLane(directory, 0)).toEqual({
+    expect(await verified(directory)).toEqual({
       records: 3,
-      firstBad: { file: '000000000001.jsonl', line: 4, reason: 'its prev is not the hash of the line before' },
+      damage: { file: '000000000001.jsonl', line: 4, reason: 'its prev is not the hash of the line before' },
     });
   });
 
@@ -266,8 +265,8 @@ describe('verifyLane', () => {
     const directory = ownFolder();
     await fill(directory, 12, 0, 700);
     rmSync(files(directory)[0]!);
-    const { records, firstBad } = await verifyLane(directory, 0);
-    expect(firstBad).toBeUndefined();
+    const { records, damage } = await verified(directory);
+    expect(damage).toBeUndefined();
     expect(records).toBe(lines(directory).length);
     await fill(directory, 1, 12);
     expect(dirname(files(directory)[0]!)).toBe(join(directory, 'lane-0'));

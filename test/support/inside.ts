@@ -60,8 +60,8 @@ export function eventsById(home: string): ReadonlyMap<string, readonly AuditReco
 
 /** Of a daemon that has stopped: the chain holds, and each intent has exactly one outcome. */
 export async function expectSoundAudit(home: string): Promise<void> {
-  const verdict = await verifyLane(join(home, 'audit'), 0);
-  expect(verdict.firstBad, 'the audit chain').toBeUndefined();
+  const verdict = await verifyLane({ directory: join(home, 'audit'), lane: 0, parse: true });
+  expect(verdict.damage, 'the audit chain').toBeUndefined();
   const events = eventsById(home);
   const intents = auditLines(home).filter(({ kind }) => kind === 'intent');
   const unsettled = intents
