@@ -14,7 +14,7 @@ const may = {
   audit: ['kernel', 'model', 'ports', 'audit'],
   process: ['kernel', 'model', 'ports', 'config', 'process'],
   config: ['kernel', 'model', 'config'],
-  cli: ['kernel', 'model', 'ports', 'config', 'process', 'cli'],
+  cli: ['kernel', 'model', 'ports', 'config', 'process', 'audit', 'cli'],
 };
 
 const packages = {

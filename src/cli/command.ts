@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { ConfigurationError, type DaemonConfig } from '../config/daemon.js';
-import { loadDevelopment, loadFile, packageRoot, reduceEnvironment } from '../config/load.js';
+import { developmentHome, loadDevelopment, loadFile, packageRoot, reduceEnvironment } from '../config/load.js';
 import { FatalError } from '../process/fatal.js';
 import { createLog } from '../process/log.js';
 import { runDaemon } from '../process/supervisor.js';
@@ -41,6 +41,22 @@ export async function runCommand(words: readonly string[]): Promise<number> {
         console.log(problem === undefined ? `ok       ${subject}${note ?? ''}` : `problem  ${subject}: ${problem}`);
       }
       code = findings.some(({ problem }) => problem !== undefined) ? exitCodes.failed : exitCodes.ok;
+    });
+  const audit = program.command('audit').description('look at the audit log');
+  audit
+    .command('verify')
+    .description('verify the audit log, offline; exit code 0: sound, 1: damaged, 2: could not look')
+    .option('--home <folder>', 'what a daemon wrote (default: HSM_BRIDGE_HOME or .hsm-bridge)')
+    .option('--json', 'print one JSON document')
+    .action(async ({ home, json }: { home?: string; json?: true }) => {
+      const { verifyAuditLog } = await import('./audit-verify.js');
+      const verdict = await verifyAuditLog({
+        home: home ?? developmentHome(),
+        json: json === true,
+        print: (line) => console.log(line),
+        stderr: process.stderr,
+      });
+      code = { sound: exitCodes.ok, damaged: exitCodes.failed, unreadable: exitCodes.usage }[verdict];
     });
   program
     .command('version')

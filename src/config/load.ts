@@ -36,6 +36,13 @@ export function loadDevelopment(environment: Environment = process.env, cwd: str
   };
 }
 
+/** The home of development mode, absolute. Throws ConfigurationError. */
+export function developmentHome(environment: Environment = process.env, cwd: string = process.cwd()): string {
+  const { HSM_BRIDGE_HOME } = environmentSchema.shape;
+  const set = environment['HSM_BRIDGE_HOME'];
+  return resolve(cwd, checked(HSM_BRIDGE_HOME.safeParse(set === '' ? undefined : set), 'environment'));
+}
+
 /** Configuration from a file (docs/configuration.md). Throws ConfigurationError. */
 export async function loadFile(file: string): Promise<DaemonConfig> {
   const parsed = checked(fileSchema.safeParse(await readYaml(file)), file);
