@@ -3,6 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { AuditDamagedError } from './audit/recover.js';
+import { describe, verifyInBackground, type BackgroundVerification } from './audit/background.js';
 import { openAuditLane, type AuditLane } from './audit/lane.js';
 import { createAuthenticator } from './authn/authenticate.js';
 import { ensureRootCredentials, type AuditCreation } from './authn/root-credentials.js';
@@ -100,11 +101,12 @@ async function start(config: GatewayConfig, tokens: RegionTokens): Promise<() =>
       : undefined;
   const server = createServer(gateway);
   await listen(server, config.host, config.port, 'HSM_BRIDGE_PORT');
-  const admin = config.adminPort === undefined ? undefined : createAdmin(gateway);
+  const verification = config.adminPort === undefined ? undefined : verifyAudit(gateway);
+  const admin = verification === undefined ? undefined : createAdmin(gateway, verification);
   if (admin !== undefined) await listen(admin, adminHost, config.adminPort ?? 0, 'HSM_BRIDGE_ADMIN_PORT');
   const job = upkeepJob(gateway);
   send({ type: 'ready', ...(rootCredentials === undefined ? {} : { rootCredentials }) });
-  return () => end(gateway, server, admin, job);
+  return () => end(gateway, server, admin, job, verification);
 }
 
 const logOf = ({ lane, log }: GatewayConfig): Log => createLog(`gateway-${lane}`, log.style, log.level);
@@ -253,11 +255,33 @@ const auditAccessKey =
       create,
     );
 
-function createAdmin({ audit, store, tokens, metrics, config }: Gateway): DrainableServer {
+/** By the gateway that has the admin port, for all lanes: one pace for the one disk, and all it finds is in health and metrics. */
+function verifyAudit({ audit, services, config, log }: Gateway): BackgroundVerification {
+  return verifyInBackground({
+    directory: join(config.home, 'audit'),
+    own: { lane: config.lane, lastSeq: () => audit.state().lastSeq },
+    clock: systemClock,
+    onDamage: (finding) => {
+      log.error(`the audit log is damaged: ${describe(finding)}`);
+      const { lane, file, line, reason } = finding;
+      noticed(services, {
+        eventName: 'AuditDamaged',
+        region: config.defaultRegion,
+        details: { lane, file, line, reason },
+      }).catch((error: unknown) => log.error(`AuditDamaged is not in the audit log: ${String(error)}`));
+    },
+  });
+}
+
+function createAdmin(
+  { audit, store, tokens, metrics, config }: Gateway,
+  verification: BackgroundVerification,
+): DrainableServer {
   const ready = (): Readiness => {
     const { writable, reason } = audit.state();
     const broken = store.integrityFailures();
     const token = tokens.isUp(config.defaultRegion);
+    const verified = verification.state();
     return {
       ready: writable && token,
       checks: {
@@ -265,12 +289,16 @@ function createAdmin({ audit, store, tokens, metrics, config }: Gateway): Draina
         token: { ok: token },
         // A broken row is refused and the rest is served: a reason for an alarm, not for taking the daemon out of service.
         integrity: { ok: broken.length === 0, ...(broken.length === 0 ? {} : { detail: broken.join(' ') }) },
+        // An alarm too.
+        auditVerified: { ok: verified.state !== 'damaged', detail: verified.detail },
       },
     };
   };
   const text = (): Promise<string> => {
     metrics.auditWritable(audit.state().writable);
     metrics.integrityFailures(store.integrityFailures().length);
+    const { damagedLanes, records, endedAtMs } = verification.state();
+    metrics.auditVerified(damagedLanes, records, endedAtMs);
     for (const { region } of config.regions) metrics.tokenUp(region, tokens.isUp(region));
     return metrics.text();
   };
@@ -282,8 +310,9 @@ async function end(
   server: DrainableServer,
   admin: DrainableServer | undefined,
   job: Job,
+  verification: BackgroundVerification | undefined,
 ): Promise<void> {
-  await Promise.all([server.drain(), admin?.drain()]);
+  await Promise.all([server.drain(), admin?.drain(), verification?.stop()]);
   await job.stop();
   await gateway.audit.close();
   await gateway.tokens.close();

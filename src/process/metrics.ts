@@ -8,6 +8,8 @@ export interface Metrics {
   auditWritable(writable: boolean): void;
   tokenUp(region: string, up: boolean): void;
   integrityFailures(count: number): void;
+  /** `endedAtMs` undefined: no verification has ended yet. */
+  auditVerified(damagedLanes: number, records: number, endedAtMs: number | undefined): void;
   /** The text of /metrics. */
   text(): Promise<string>;
 }
@@ -40,6 +42,21 @@ export function createMetrics(): Metrics {
     help: 'Rows of the store found with a broken seal since the start.',
     registers,
   });
+  const damaged = new Gauge({
+    name: 'hsm_bridge_audit_damaged',
+    help: 'Lanes of the audit log found damaged or unreadable when they were last verified.',
+    registers,
+  });
+  const verified = new Gauge({
+    name: 'hsm_bridge_audit_verified_records',
+    help: 'Records found sound by the verification that runs, or by the last one.',
+    registers,
+  });
+  const verifiedAt = new Gauge({
+    name: 'hsm_bridge_audit_verified_timestamp_seconds',
+    help: 'When a verification of the whole audit log last ended; 0 before the first one has.',
+    registers,
+  });
   // prom-client hashes labels at each use; a request pays for one look-up in a map instead.
   const counters = new Map<string, Counter.Internal>();
   return {
@@ -57,6 +74,11 @@ export function createMetrics(): Metrics {
     auditWritable: (writable) => audit.set(writable ? 1 : 0),
     tokenUp: (region, up) => token.set({ region }, up ? 1 : 0),
     integrityFailures: (count) => integrity.set(count),
+    auditVerified(damagedLanes, records, endedAtMs) {
+      damaged.set(damagedLanes);
+      verified.set(records);
+      verifiedAt.set((endedAtMs ?? 0) / 1000);
+    },
     text: () => registry.metrics(),
   };
 }
