@@ -59,7 +59,7 @@ export async function* walkLane(options: WalkOptions): AsyncGenerator<Verified> 
       }
     } catch (error) {
       if (hasCode(error, 'ENOENT')) throw new ChainError(file, 1, fileGone);
-      if (hasCode(error, 'ELOOP')) throw new ChainError(file, 1, notAFile);
+      if (['ELOOP', 'ESPIPE', 'EISDIR'].some((code) => hasCode(error, code))) throw new ChainError(file, 1, notAFile);
       throw error;
     }
   }
