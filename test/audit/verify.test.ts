@@ -103,6 +103,15 @@ describe('a log that holds', () => {
     ]);
   });
 
+  it('is told with progress on a terminal, and there alone', async () => {
+    const home = ownFolder();
+    makeLane(home);
+    let shown = '';
+    const stderr = { isTTY: true, write: (text: string) => (shown += text) };
+    await verifyAuditLog({ home, json: false, print: () => undefined, stderr });
+    expect(shown).toMatch(/^\rlane 0: 000000000001\.jsonl, 0 of 0 MB \(\d+ %\)\x1b\[K\r\x1b\[K$/);
+  });
+
   it('is read only', async () => {
     const home = ownFolder();
     const { folder, paths } = makeLane(home);
