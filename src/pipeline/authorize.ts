@@ -8,17 +8,21 @@ import { evaluateKeyPolicy, type Decision } from '../policy/evaluate.js';
 import type { Caller } from '../ports/authenticator.js';
 import type { Resolved } from './resolve.js';
 
-/** AccessDenied, or NotFound for what is missing in the caller's own account, or InvalidGrantToken. Returns the keys, in order. */
+/**
+ * AccessDenied, or NotFound for what is missing in the caller's own account, or InvalidGrantToken. Returns the keys, in order. `fault` is
+ * told of a stored policy that cannot be evaluated, which lets nobody in.
+ */
 export function authorize(
   caller: Caller,
   operation: AnyOperation,
   resources: readonly Resolved[],
   input: Input,
+  fault: (error: unknown) => void,
 ): Key[] {
   const keys: Key[] = [];
   for (const resource of resources) {
     if (resource.target.kind === 'account' || resource.target.kind === 'alias') continue;
-    keys.push(authorizeKey(caller, operation, resource));
+    keys.push(authorizeKey(caller, operation, resource, fault));
   }
   // No grant was ever issued, so no token of one is valid.
   if (input.GrantTokens !== undefined && input.GrantTokens.length > 0) {
@@ -27,14 +31,20 @@ export function authorize(
   return keys;
 }
 
-function authorizeKey(caller: Caller, operation: AnyOperation, resource: Resolved): Key {
-  const { key } = resource;
+function authorizeKey(
+  caller: Caller,
+  operation: AnyOperation,
+  resource: Resolved,
+  fault: (error: unknown) => void,
+): Key {
+  const { key, standIn } = resource;
   const own = resource.ownerId === caller.principal.accountId;
   if (key === undefined) {
     if (own) throw notFound(resource);
+    if (standIn !== undefined) decide(standIn, caller, resource, fault);
     throw hidden(caller, resource);
   }
-  const decision = decide(key, caller, resource);
+  const decision = decide(key, caller, resource, fault);
   if (decision === 'allow' && (own || operation.crossAccount)) return key;
   // An unnamed key (a ciphertext's) is named to its own account alone.
   throw own ? denied(caller, resource, decision) : hidden(caller, resource);
@@ -42,17 +52,25 @@ function authorizeKey(caller: Caller, operation: AnyOperation, resource: Resolve
 
 const compiled = new WeakMap<Key, KeyPolicy>();
 
-function decide(key: Key, caller: Caller, resource: Resolved): Decision {
-  let policy = compiled.get(key);
-  if (policy === undefined) {
-    policy = parseKeyPolicy(key.policy);
-    compiled.set(key, policy);
-  }
+function decide(key: Key, caller: Caller, resource: Resolved, fault: (error: unknown) => void): Decision {
+  const policy = compiled.get(key) ?? compile(key, fault);
   return evaluateKeyPolicy(policy, {
     accountId: caller.principal.accountId,
     action: resource.target.permission,
     keyArn: arnOfKey(key),
   });
+}
+
+/** A policy that an earlier version took and this one does not: which of its statements are still meant, nobody can say. */
+function compile(key: Key, fault: (error: unknown) => void): KeyPolicy {
+  let policy: KeyPolicy = { statements: [] };
+  try {
+    policy = parseKeyPolicy(key.policy);
+  } catch (error) {
+    fault(new Error(`the policy of ${arnOfKey(key)} cannot be evaluated, so it lets nobody in`, { cause: error }));
+  }
+  compiled.set(key, policy);
+  return policy;
 }
 
 function notFound(resource: Resolved): BridgeError {

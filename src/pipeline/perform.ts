@@ -47,8 +47,8 @@ export async function perform(line: Line, incoming: Incoming): Promise<Outcome> 
     const caller = trail.caller(await line.authenticator.authenticate(incoming.request));
     const operation = trail.operation(incoming.operation(caller));
     const input = trail.input(readInput(operation.input, incoming.json()));
-    const resources = trail.resources(await resolve(services.store, caller, operation, input));
-    const keys = authorize(caller, operation, resources, input);
+    const resources = trail.resources(await resolve(services.store, caller, operation, input, line.fault));
+    const keys = authorize(caller, operation, resources, input, line.fault);
     checkKeyState(operation.state, resources);
     const { principal, region } = caller;
     const alias = resources.find((resource) => resource.alias !== undefined)?.alias;

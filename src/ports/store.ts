@@ -18,8 +18,8 @@ export interface Page {
 
 export interface KeyStore {
   find(ref: KeyRef): Promise<Key | undefined>;
-  /** The key that owns the backing key with this CKA_ID (32 hex digits), in this Region. */
-  findByMaterial(region: string, ckaId: string): Promise<Key | undefined>;
+  /** The key that owns the backing key with this CKA_ID (32 hex digits), in this Region; with an account: only when it is that account's. */
+  findByMaterial(region: string, ckaId: string, accountId?: string): Promise<Key | undefined>;
   /** Key ids, ascending, without keys that are being created. */
   list(scope: AccountScope, page: Page): Promise<readonly string[]>;
   count(scope: AccountScope): Promise<number>;
@@ -60,6 +60,17 @@ export interface AliasStore {
   remove(scope: AccountScope, aliasName: string, seenKeyId: string): Promise<void>;
 }
 
+/**
+ * What a caller names that belongs to another account, `asker` being the caller's own. Whether it is there does not show in the work:
+ * where there is none, a stand-in is looked up, checked and returned, in status creating, with a policy that lets nobody in. Neither
+ * does who else looked: each asker's first look since the last change asks database and token, whatever is cached for others.
+ */
+export interface ForeignStore {
+  key(asker: string, ref: KeyRef): Promise<Key | undefined>;
+  keyOfAlias(asker: string, scope: AccountScope, aliasName: string): Promise<Key | undefined>;
+  keyOfMaterial(asker: string, region: string, ckaId: string): Promise<Key | undefined>;
+}
+
 export interface CredentialStore {
   find(accessKeyId: string): Promise<Credential | undefined>;
   /** The oldest root access key of an account. */
@@ -82,6 +93,7 @@ export interface LeaseStore {
 export interface Store {
   readonly keys: KeyStore;
   readonly aliases: AliasStore;
+  readonly foreign: ForeignStore;
   readonly credentials: CredentialStore;
   readonly usage: UsageStore;
   readonly leases: LeaseStore;

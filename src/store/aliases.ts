@@ -41,6 +41,11 @@ export class AliasRows implements AliasStore {
     );
   }
 
+  /** Past all that is remembered. `standIn` is opened where there is no row, so that it costs the same. */
+  async findAfresh(scope: AccountScope, aliasName: string, standIn: AliasRow): Promise<Alias> {
+    return this.#rows.openAfresh((await this.#select(scope, aliasName)) ?? standIn);
+  }
+
   async list(scope: AccountScope, keyId: string | undefined, page: Page): Promise<readonly Alias[]> {
     const rows = await this.#context.db
       .selectFrom('aliases')
@@ -177,7 +182,7 @@ const arnOf = (alias: Alias): string => aliasArn(alias.region, alias.accountId, 
 const notFound = (scope: AccountScope, aliasName: string): BridgeError =>
   new BridgeError('NotFoundException', `Alias ${aliasArn(scope.region, scope.accountId, aliasName)} is not found.`);
 
-const aliasColumns = (alias: Alias, version: number): SealedColumns<'aliases'> => ({
+export const aliasColumns = (alias: Alias, version: number): SealedColumns<'aliases'> => ({
   region: alias.region,
   account_id: alias.accountId,
   alias_name: alias.aliasName,

@@ -13,6 +13,11 @@ export class ReadCache<V> {
     this.#limit = limit;
   }
 
+  /** Another number after each drop: what was derived from the entries before is out of date. */
+  get generation(): number {
+    return this.#generation;
+  }
+
   get(id: string): Promise<V | undefined> | undefined {
     return this.#entries.get(id);
   }

@@ -18,10 +18,15 @@ export const writeAttempts = 25;
 
 export class Caches {
   readonly keys = new ReadCache<Key>(cacheLimit);
-  /** By Region and CKA_ID. */
-  readonly materials = new ReadCache<Key>(cacheLimit);
+  /** By Region and CKA_ID, and by Region, account and CKA_ID; null: it is not that account's. */
+  readonly materials = new ReadCache<Key | null>(cacheLimit);
   readonly aliases = new ReadCache<Alias>(cacheLimit);
   readonly credentials = new ReadCache<Credential>(cacheLimit);
+
+  /** Another number after each change of what a caller may name. */
+  get changes(): number {
+    return this.keys.generation + this.materials.generation + this.aliases.generation;
+  }
 
   clear(): void {
     this.keys.clear();

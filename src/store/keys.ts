@@ -38,11 +38,26 @@ export class KeyRows implements KeyStore {
     );
   }
 
-  findByMaterial(region: string, ckaId: string): Promise<Key | undefined> {
+  async findByMaterial(region: string, ckaId: string, accountId?: string): Promise<Key | undefined> {
     const { caches, watch } = this.#context;
     watch.checkIfOverdue();
-    const id = `${region}/${ckaId}`;
-    return caches.materials.get(id) ?? caches.materials.load(id, () => this.#readByMaterial(region, ckaId));
+    const id = materialId(region, ckaId, accountId);
+    const known =
+      caches.materials.get(id) ?? caches.materials.load(id, () => this.#ownByMaterial(region, ckaId, accountId));
+    return (await known) ?? undefined;
+  }
+
+  /** Past all that is remembered. `standIn` is opened where there is no row, so that it costs the same. */
+  async findAfresh(ref: KeyRef, standIn: KeyRow): Promise<Key> {
+    return this.#rows.openAfresh((await this.#select(ref)) ?? standIn);
+  }
+
+  /** As above. */
+  async findByMaterialAfresh(region: string, ckaId: string, standIn: KeyRow): Promise<Key> {
+    const row = await this.#selectByMaterial(region, ckaId);
+    const key = await this.#rows.openAfresh(row ?? standIn);
+    if (row !== undefined) this.#requireIndexed(key, ckaId);
+    return key;
   }
 
   /** The status that hides unfinished keys is read without its seal: nothing is decided by it. */
@@ -197,9 +212,18 @@ export class KeyRows implements KeyStore {
       .executeTakeFirst();
   }
 
+  /** Null, which is kept, when an account was named and it is not its own. */
+  async #ownByMaterial(region: string, ckaId: string, accountId?: string): Promise<Key | null | undefined> {
+    const row = await this.#selectByMaterial(region, ckaId, accountId);
+    if (row === undefined) return accountId === undefined ? undefined : null;
+    const key = await this.#rows.open(row);
+    this.#requireIndexed(key, ckaId);
+    return key;
+  }
+
   /** One query, so that the index and the key are of the same moment. */
-  async #readByMaterial(region: string, ckaId: string): Promise<Key | undefined> {
-    const row = await this.#context.db
+  #selectByMaterial(region: string, ckaId: string, accountId?: string): Promise<KeyRow | undefined> {
+    return this.#context.db
       .selectFrom('keys')
       .innerJoin('materials', (join) =>
         join
@@ -210,11 +234,12 @@ export class KeyRows implements KeyStore {
       .selectAll('keys')
       .where('materials.region', '=', region)
       .where('materials.cka_id', '=', ckaId)
+      .$if(accountId !== undefined, (query) => query.where('materials.account_id', '=', accountId ?? ''))
       .executeTakeFirst();
-    if (row === undefined) return undefined;
-    const key = await this.#rows.open(row);
-    if (!indexesOf(key).includes(ckaId)) throw this.#context.seals.broken('materials', `${region}/${ckaId}`);
-    return key;
+  }
+
+  #requireIndexed(key: Key, ckaId: string): void {
+    if (!indexesOf(key).includes(ckaId)) throw this.#context.seals.broken('materials', `${key.region}/${ckaId}`);
   }
 
   /** Undefined when another writer came first. */
@@ -255,9 +280,15 @@ export class KeyRows implements KeyStore {
   #drop(ref: KeyRef, indexes: readonly string[]): void {
     const { caches } = this.#context;
     caches.keys.drop(keyId(ref));
-    for (const index of indexes) caches.materials.drop(`${ref.region}/${index}`);
+    for (const index of indexes) {
+      caches.materials.drop(materialId(ref.region, index));
+      caches.materials.drop(materialId(ref.region, index, ref.accountId));
+    }
   }
 }
+
+const materialId = (region: string, ckaId: string, accountId?: string): string =>
+  accountId === undefined ? `${region}/${ckaId}` : `${region}/${accountId}/${ckaId}`;
 
 const indexesOf = (key: Key): string[] => key.backingKeys.map((backingKey) => materialIndex(backingKey));
 

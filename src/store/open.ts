@@ -8,6 +8,7 @@ import { Caches, type StoreContext } from './context.js';
 import { LeaseRows, UsageRows } from './counters.js';
 import { CredentialRows } from './credentials.js';
 import { DaemonKeys } from './daemon-keys.js';
+import { ForeignRows } from './foreign.js';
 import { KeyRows } from './keys.js';
 import { RowSeals, type OnBroken } from './seal.js';
 import { openSqlite } from './sqlite/open.js';
@@ -39,9 +40,12 @@ function storeOn(backend: Backend, options: Omit<StoreOptions, 'path'>): Store {
   const caches = new Caches();
   const watch = new ChangeWatch(backend, clock, pollMs, () => caches.clear());
   const context: StoreContext = { db, caches, daemonKeys, seals, watch, tokens, clock, defaultRegion };
+  const keys = new KeyRows(context);
+  const aliases = new AliasRows(context);
   return {
-    keys: new KeyRows(context),
-    aliases: new AliasRows(context),
+    keys,
+    aliases,
+    foreign: new ForeignRows(context, keys, aliases),
     credentials: new CredentialRows(context),
     usage: new UsageRows(db),
     leases,

@@ -103,7 +103,7 @@ export class RowSeals {
   }
 }
 
-class BrokenSealError extends BridgeError {
+export class BrokenSealError extends BridgeError {
   constructor() {
     super('KMSInternalException', 'The stored record failed its integrity check.');
   }
@@ -141,15 +141,26 @@ export class SealedRows<T extends SealedTable, V> {
   }
 
   /** Fails with the integrity error of `RowSeals.broken` when the seal does not match. */
-  async open(row: SealedColumns<T> & { readonly seal: Buffer }): Promise<V> {
+  open(row: SealedColumns<T> & { readonly seal: Buffer }): Promise<V> {
+    return this.#open(row, false);
+  }
+
+  /** As `open`, and the token is asked also for what is remembered: the work does not depend on who opened the row before. */
+  openAfresh(row: SealedColumns<T> & { readonly seal: Buffer }): Promise<V> {
+    return this.#open(row, true);
+  }
+
+  async #open(row: SealedColumns<T> & { readonly seal: Buffer }, afresh: boolean): Promise<V> {
     const { id, region } = this.#identify(row);
     const bytes = encodedOr(() => encodeRow(this.#table, row));
     if (bytes === undefined || bytes.length > maxRowBytes || !Buffer.isBuffer(row.seal))
       throw this.#seals.broken(this.#table, id);
     const digest = hash('sha256', Buffer.concat([...prefixed(row.seal), bytes]), 'buffer');
     const known = this.#opened.get(id);
-    if (known?.digest.equals(digest) === true) return known.value;
+    const same = known?.digest.equals(digest) === true;
+    if (same && !afresh) return known.value;
     if (!(await this.#seals.matches(region, bytes, row.seal))) throw await this.#seals.refusal(region, this.#table, id);
+    if (same) return known.value;
     const value = await this.#decode(row);
     this.#remember(id, { digest, value });
     return value;

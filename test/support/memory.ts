@@ -96,16 +96,28 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
     return arn;
   };
   const arnOfAlias = (alias: Alias): string => aliasArn(alias.region, alias.accountId, alias.aliasName);
+  const keyOfMaterial = (region: string, ckaId: string): Key | undefined =>
+    [...keys.values()].find(
+      (key) =>
+        key.region === region &&
+        key.backingKeys.some((backing) => ckaIdOf(backing.materialId).toString('hex') === ckaId),
+    );
   return {
     usageTotals,
+    foreign: {
+      key: async (_asker, ref) => keys.get(arnOfKey(ref)),
+      keyOfAlias: async (_asker, scope, name) => {
+        const alias = aliases.get(aliasArn(scope.region, scope.accountId, name));
+        return alias && keys.get(arnOfKey(alias));
+      },
+      keyOfMaterial: async (_asker, region, ckaId) => keyOfMaterial(region, ckaId),
+    },
     keys: {
       find: async (ref) => keys.get(arnOfKey(ref)),
-      findByMaterial: async (region, ckaId) =>
-        [...keys.values()].find(
-          (key) =>
-            key.region === region &&
-            key.backingKeys.some((backing) => ckaIdOf(backing.materialId).toString('hex') === ckaId),
-        ),
+      findByMaterial: async (region, ckaId, accountId) => {
+        const key = keyOfMaterial(region, ckaId);
+        return accountId === undefined || key?.accountId === accountId ? key : undefined;
+      },
       list: async (scope, asked) =>
         page(
           [...keys.values()].filter((key) => inScope(scope)(key) && key.status !== 'creating').map((key) => key.keyId),
