@@ -2,6 +2,7 @@
 // not understood is refused when it is written, never ignored when it is asked.
 import { BridgeError } from '../kernel/errors.js';
 import { rootArn } from '../kernel/arn.js';
+import { parseStrictJson } from './strict-json.js';
 
 export interface Statement {
   readonly effect: 'Allow' | 'Deny';
@@ -19,6 +20,7 @@ export interface KeyPolicy {
 /** AWS KMS Developer Guide, "Key policy quotas": 32 KB. */
 const maxBytes = 32_768;
 const statementMembers = new Set(['Sid', 'Effect', 'Principal', 'Action', 'Resource']);
+const principalMembers = new Set(['AWS']);
 const documentMembers = new Set(['Version', 'Id', 'Statement']);
 
 /** The policy AWS KMS gives a key created by the API without one: the account's root, delegating to IAM. */
@@ -37,15 +39,25 @@ export function defaultKeyPolicy(accountId: string): string {
 export function parseKeyPolicy(text: string): KeyPolicy {
   if (Buffer.byteLength(text) > maxBytes)
     throw new BridgeError('LimitExceededException', 'The key policy is larger than 32 KB.');
-  const document = asObject(parseJson(text), 'The policy is not a JSON object.');
+  const document = asObject(
+    parseStrictJson(text),
+    'The policy is not a JSON object, is nested too deeply, or names a member of an object twice.',
+  );
   onlyMembers(document, documentMembers);
+  optionalText(document['Id'], 'Id');
   if (document['Version'] !== '2012-10-17' && document['Version'] !== '2008-10-17')
     throw malformed('Policy Version is not valid.');
   const statements = arrayOf(document['Statement']);
   if (statements.length === 0) throw malformed('Policy contains no statement.');
-  return {
-    statements: statements.map((statement) => compile(asObject(statement, 'A statement is not a JSON object.'))),
-  };
+  const objects = statements.map((statement) => asObject(statement, 'A statement is not a JSON object.'));
+  requireDistinctSids(objects);
+  return { statements: objects.map(compile) };
+}
+
+/** IAM's words; KMS's own guide to this error names duplicate Sids as a cause. An empty one names nothing. */
+function requireDistinctSids(statements: readonly Readonly<Record<string, unknown>>[]): void {
+  const sids = statements.map((statement) => optionalText(statement['Sid'], 'Sid')).filter(Boolean);
+  if (new Set(sids).size < sids.length) throw malformed('Statement IDs (SID) in a single policy must be unique.');
 }
 
 function compile(statement: Readonly<Record<string, unknown>>): Statement {
@@ -55,19 +67,34 @@ function compile(statement: Readonly<Record<string, unknown>>): Statement {
   return {
     effect,
     principals: principals(statement['Principal']),
-    matchesAction: anyOf(strings(statement['Action'], 'Action'), { ignoreCase: true }),
+    matchesAction: anyOf(actions(statement['Action']), { ignoreCase: true }),
     matchesKey: anyOf(strings(statement['Resource'], 'Resource'), { ignoreCase: false }),
   };
 }
 
-const noPrincipal = 'Policy contains a statement with one or more invalid principals.';
+/** IAM's rules and words for actions; `*` alone means all. Only ASCII, since there are letters (K) that fold to others. */
+function actions(value: unknown): string[] {
+  const patterns = strings(value, 'Action');
+  for (const pattern of patterns) {
+    const [vendor = '', name, ...more] = pattern.split(':');
+    if (pattern === '*') continue;
+    if (name === undefined)
+      throw malformed('Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.');
+    if (more.length > 0) throw malformed('Actions/Condition can contain only one colon.');
+    if (vendor !== '*' && !/^[a-zA-Z0-9.-]+$/.test(vendor)) throw malformed(`Vendor ${vendor} is not valid`);
+    if (!/^[\x20-\x7e]*$/.test(name)) throw malformed('An action has a character that no action has.');
+  }
+  return patterns;
+}
+
+const invalidPrincipal = 'Policy contains a statement with one or more invalid principals.';
 
 function principals(value: unknown): 'anyone' | ReadonlySet<string> {
   if (value === '*') return 'anyone';
-  const members = asObject(value, noPrincipal);
-  onlyMembers(members, new Set(['AWS']));
+  const members = value === undefined ? {} : asObject(value, invalidPrincipal);
+  onlyMembers(members, principalMembers);
   const named = strings(members['AWS'], 'Principal');
-  if (named.length === 0) throw malformed(noPrincipal);
+  if (named.length === 0) throw malformed('Policy contains a statement with no principal.');
   if (named.includes('*')) return 'anyone';
   return new Set(named.map(accountOf));
 }
@@ -75,7 +102,7 @@ function principals(value: unknown): 'anyone' | ReadonlySet<string> {
 function accountOf(principal: string): string {
   const match = /^(?:arn:aws:iam::(\d{12}):root|(\d{12}))$/.exec(principal);
   const account = match?.[1] ?? match?.[2];
-  if (account === undefined) throw malformed(noPrincipal);
+  if (account === undefined) throw malformed(invalidPrincipal);
   return account;
 }
 
@@ -145,12 +172,9 @@ function onlyMembers(object: Readonly<Record<string, unknown>>, allowed: Readonl
   }
 }
 
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw malformed('The policy is not valid JSON.');
-  }
+function optionalText(value: unknown, member: string): string | undefined {
+  if (value === undefined || typeof value === 'string') return value;
+  throw malformed(`${member} is not a string.`);
 }
 
 function malformed(message: string): BridgeError {
