@@ -31,7 +31,8 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   return storeOn(await openSqlite(options.path), options);
 }
 
-function storeOn(backend: Backend, options: Omit<StoreOptions, 'path'>): Store {
+/** A store on an open database of whichever kind. */
+export function storeOn(backend: Backend, options: Omit<StoreOptions, 'path'>): Store {
   const { tokens, clock, defaultRegion, onBroken, pollMs = 200 } = options;
   const { db } = backend;
   const leases = new LeaseRows(db, clock);
