@@ -24,6 +24,7 @@ import type { Store } from './ports/store.js';
 import { ignoreTerminalSignals } from './kernel/terminal-signals.js';
 import { FatalError } from './process/fatal.js';
 import { runJob, type Job } from './process/jobs.js';
+import { createFaultLog } from './process/fault-log.js';
 import { createLog, type Log } from './process/log.js';
 import { createMetrics, type Metrics } from './process/metrics.js';
 import { listen } from './process/ports.js';
@@ -160,15 +161,12 @@ function createServer({ config, services, store, metrics, log }: Gateway): Drain
       services,
       authenticator,
       defaultRegion: config.defaultRegion,
-      fault: (error) => log.error(faultText(error)),
+      fault: createFaultLog(log, systemClock),
     },
     started: () => metrics.requestStarted(),
     ended: (operation, code) => metrics.requestEnded(operation, code),
   });
 }
-
-/** A stack of ours; errors with input bytes in their message (JSON, base64) never come so far. */
-const faultText = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));
 
 /** Looks whether a Region's token is the right one each time it is up, and settles the Region the first time it is. */
 function settler(gateway: Gateway): (region: string) => Promise<void> {
