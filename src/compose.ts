@@ -69,7 +69,7 @@ export function runGateway(): void {
         tokens?.ready(message.region);
         break;
       case 'token-down':
-        tokens?.down(message.region, message.broken);
+        tokens?.down(message.region, message.broken ? (message.code ?? 'not served') : undefined);
         break;
       case 'stop':
         // Who does not serve yet has nothing to finish, and a start may be cut short anywhere.
@@ -185,7 +185,7 @@ function settler(gateway: Gateway): (region: string) => Promise<void> {
   return async (region) => {
     const wrong = await gateway.store.wrongToken(region);
     if (wrong !== undefined) {
-      gateway.tokens.down(region, true);
+      gateway.tokens.down(region, 'token-unsafe');
       throw new Error(`${wrong}: the Region is not served with it`);
     }
     const settling = settled.get(region) ?? settle(region);
@@ -253,6 +253,9 @@ const auditAccessKey =
       create,
     );
 
+const detailOf = (what: readonly string[]): { readonly detail?: string } =>
+  what.length === 0 ? {} : { detail: what.join(' ') };
+
 /** By the gateway that has the admin port, for all lanes: one pace for the one disk, and all it finds is in health and metrics. */
 function verifyAudit({ audit, services, config, log }: Gateway): BackgroundVerification {
   return verifyInBackground({
@@ -285,8 +288,10 @@ function createAdmin(
       checks: {
         audit: { ok: writable, ...(reason === undefined ? {} : { detail: reason }) },
         token: { ok: token },
+        // A Region that is not served does the others no harm, but somebody should look.
+        regions: { ok: tokens.broken().size === 0, ...detailOf([...tokens.broken()].map((each) => each.join(': '))) },
         // A broken row is refused and the rest is served: a reason for an alarm, not for taking the daemon out of service.
-        integrity: { ok: broken.length === 0, ...(broken.length === 0 ? {} : { detail: broken.join(' ') }) },
+        integrity: { ok: broken.length === 0, ...detailOf(broken) },
         // An alarm too.
         auditVerified: { ok: verified.state !== 'damaged', detail: verified.detail },
       },
@@ -297,7 +302,10 @@ function createAdmin(
     metrics.integrityFailures(store.integrityFailures().length);
     const { damagedLanes, records, endedAtMs } = verification.state();
     metrics.auditVerified(damagedLanes, records, endedAtMs);
-    for (const { region } of config.regions) metrics.tokenUp(region, tokens.isUp(region));
+    for (const { region } of config.regions) {
+      metrics.tokenUp(region, tokens.isUp(region));
+      metrics.tokenBroken(region, tokens.broken().has(region));
+    }
     return metrics.text();
   };
   return createAdminServer({ ready, metrics: text });

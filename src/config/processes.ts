@@ -68,8 +68,11 @@ export type FromTokenHost = { readonly type: 'ready'; readonly token: TokenDescr
 export type ToGateway =
   | { readonly type: 'configure'; readonly config: GatewayConfig }
   | { readonly type: 'token-ready'; readonly region: string }
-  /** `broken`: this Region cannot be served until the daemon starts again. */
-  | { readonly type: 'token-down'; readonly region: string; readonly broken: boolean }
+  /**
+   * `broken`: calls in this Region fail at once until it is ready, which after most causes is not before the next start. `code` says why;
+   * without one the Region is not among those that are served.
+   */
+  | { readonly type: 'token-down'; readonly region: string; readonly broken: boolean; readonly code?: FatalCode }
   | { readonly type: 'stop' };
 /** Root access keys of an account, for the files that development mode and the first start write. Never logged. */
 export interface RootCredentials {

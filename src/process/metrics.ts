@@ -7,6 +7,7 @@ export interface Metrics {
   requestEnded(operation: string, code: string): void;
   auditWritable(writable: boolean): void;
   tokenUp(region: string, up: boolean): void;
+  tokenBroken(region: string, broken: boolean): void;
   integrityFailures(count: number): void;
   /** `endedAtMs` undefined: no verification has ended yet. */
   auditVerified(damagedLanes: number, records: number, endedAtMs: number | undefined): void;
@@ -34,6 +35,12 @@ export function createMetrics(): Metrics {
   const token = new Gauge({
     name: 'hsm_bridge_token_up',
     help: '1 while the token of the Region answers.',
+    labelNames: ['region'],
+    registers,
+  });
+  const refused = new Gauge({
+    name: 'hsm_bridge_token_broken',
+    help: '1 while calls in the Region fail at once, because its token cannot be used.',
     labelNames: ['region'],
     registers,
   });
@@ -73,6 +80,7 @@ export function createMetrics(): Metrics {
     },
     auditWritable: (writable) => audit.set(writable ? 1 : 0),
     tokenUp: (region, up) => token.set({ region }, up ? 1 : 0),
+    tokenBroken: (region, broken) => refused.set({ region }, broken ? 1 : 0),
     integrityFailures: (count) => integrity.set(count),
     auditVerified(damagedLanes, records, endedAtMs) {
       damaged.set(damagedLanes);

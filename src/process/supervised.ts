@@ -9,6 +9,7 @@ export interface SupervisedOptions<Out> {
   readonly name: string;
   readonly runFolder: string;
   readonly log: Log;
+  /** What it throws is the end of a process that never was: another attempt follows. */
   readonly fork: () => ChildProcess;
   /** A process that is neither ready nor gone by then hangs, and is ended. Undefined: it may wait for others. */
   readonly startDeadlineMs?: number;
@@ -36,7 +37,8 @@ export class Supervised<In extends object, Out> {
 
   start(): void {
     this.#readyAt = undefined;
-    const child = this.#options.fork();
+    const child = this.#forked();
+    if (child === undefined) return;
     this.#child = child;
     // A process that could not be started reports an error and never exits; one that was, exits.
     child.on('error', (error) => {
@@ -76,6 +78,16 @@ export class Supervised<In extends object, Out> {
     const exit = new Promise<void>((resolve) => this.#waiting.push(resolve));
     this.send(message);
     await exit;
+  }
+
+  /** Undefined when there is none: it counts as one that died at once. */
+  #forked(): ChildProcess | undefined {
+    try {
+      return this.#options.fork();
+    } catch (error) {
+      this.#gone(error instanceof Error ? error.message : String(error));
+      return undefined;
+    }
   }
 
   #started(pid: number): void {

@@ -90,6 +90,8 @@ function assemble(
 ): { hosts: TokenHosts; gateways: Gateways } {
   const { config, entry, log } = options;
   const folder = runFolder(config.home);
+  // Once it serves, no token's fault ends the daemon: a caller may have chosen the moment.
+  let announced = false;
   const hosts = new TokenHosts({
     regions: config.regions,
     runFolder: folder,
@@ -102,11 +104,9 @@ function assemble(
       gateways.broadcast({ type: 'token-ready', region });
       if (region === config.defaultRegion) gateways.open();
     },
-    onDown: (region, broken) => gateways.broadcast({ type: 'token-down', region, broken }),
-    onFatal(region, fatal) {
-      if (region === config.defaultRegion || fatal.code === 'wrong-pin') end(fatal);
-      else log.error(`Region ${region} is not served until the next start: ${fatal.message}`, { code: fatal.code });
-    },
+    onDown: (news) => gateways.broadcast(news),
+    isEssential: (region) => region === config.defaultRegion && !announced,
+    onFatal: end,
   });
   const gateways = new Gateways({
     count: config.gateways,
@@ -124,6 +124,7 @@ function assemble(
       hosts.kill(region);
     },
     onAllReady(roots) {
+      announced = true;
       try {
         announce(options, { ...ports, roots, token: hosts.describe(config.defaultRegion) });
       } catch (error) {

@@ -1,7 +1,8 @@
-// The token hosts, one a Region, each started when its token is first wanted. A host that reported why it cannot run is not started
-// again: a wrong PIN tried twice may lock a token. Only what a network can take away, and give back, is waited for.
+// The token hosts, one a Region, each started when its token is first wanted: by any caller, who must not be able to end more by it than
+// his own call. A host that reported why it cannot run is not started again: a wrong PIN tried twice may lock a token. Only what a
+// network or a disk can take away, and give back, is waited for.
 import type { RegionConfig } from '../config/daemon.js';
-import type { Fatal, FatalCode, FromTokenHost, ToGateway, TokenDescription, ToTokenHost } from '../config/processes.js';
+import type { FatalCode, FromTokenHost, ToGateway, TokenDescription, ToTokenHost } from '../config/processes.js';
 import { type ChildEntry, forkTokenHost } from './entry.js';
 import { FatalError } from './fatal.js';
 import { prepareSofthsm } from './home.js';
@@ -17,9 +18,12 @@ export interface TokenHostsOptions {
   readonly startDeadlineMs: number;
   readonly log: Log;
   readonly onReady: (region: string, token: TokenDescription) => void;
-  /** The host is away, whether it had been ready or not; `broken`: for good. */
-  readonly onDown: (region: string, broken: boolean) => void;
-  readonly onFatal: (region: string, fatal: FatalError) => void;
+  /** The host is away, whether it had been ready or not. */
+  readonly onDown: (news: TokenNews) => void;
+  /** Whether the daemon ends without this Region: it has not been ready yet, and cannot be without it. */
+  readonly isEssential: (region: string) => boolean;
+  /** An essential Region cannot be served. */
+  readonly onFatal: (fatal: FatalError) => void;
 }
 
 /** What a gateway is told of a Region. */
@@ -32,7 +36,10 @@ interface Slot {
   readonly host: Supervised<ToTokenHost, FromTokenHost>;
   token: TokenDescription | undefined;
   everReady: boolean;
-  broken: boolean;
+  /** Why calls fail at once; gone when a later host is ready. */
+  failure: FatalCode | undefined;
+  /** No other host follows. */
+  abandoned: boolean;
 }
 
 export class TokenHosts {
@@ -73,15 +80,15 @@ export class TokenHosts {
   }
 
   #add(config: RegionConfig): Slot {
-    const slot: Slot = { token: undefined, everReady: false, broken: false, host: this.#supervise(config, () => slot) };
+    const slot: Slot = {
+      token: undefined,
+      everReady: false,
+      failure: undefined,
+      abandoned: false,
+      host: this.#supervise(config, () => slot),
+    };
     this.#slots.set(config.region, slot);
-    try {
-      prepareSofthsm(config);
-      slot.host.start();
-    } catch (error) {
-      if (!(error instanceof FatalError)) throw error;
-      this.#abandon(slot, config.region, error);
-    }
+    slot.host.start();
     return slot;
   }
 
@@ -94,12 +101,15 @@ export class TokenHosts {
       runFolder,
       log,
       startDeadlineMs,
-      fork: () => forkTokenHost(entry, runFolder, environment),
+      fork: () => {
+        this.#prepare(slot(), config);
+        return forkTokenHost(entry, runFolder, environment);
+      },
       onStart: () => slot().host.send({ type: 'configure', config: config.tokenHost }),
       onMessage: (message) => this.#heard(slot(), region, message),
       onExit: () => {
         slot().token = undefined;
-        if (!slot().broken) this.#options.onDown(region, false);
+        if (slot().failure === undefined) this.#options.onDown({ type: 'token-down', region, broken: false });
       },
     });
   }
@@ -108,28 +118,50 @@ export class TokenHosts {
     if (message.type === 'ready') {
       slot.token = message.token;
       slot.everReady = true;
+      slot.failure = undefined;
       slot.host.markReady();
       this.#options.onReady(region, message.token);
-    } else if (slot.everReady && passing.has(message.code)) {
-      // It ends by itself, and the next one may find the token again.
-      this.#options.log.error(`token of ${region} is away: ${message.message}`, { code: message.code });
-    } else if (!slot.broken) {
-      this.#abandon(slot, region, toError(message));
+    } else {
+      this.#failed(slot, region, new FatalError(message.code, message.message));
     }
   }
 
-  #abandon(slot: Slot, region: string, fatal: FatalError): void {
-    slot.broken = true;
-    slot.token = undefined;
+  /** Throws FatalError, which it has dealt with. */
+  #prepare(slot: Slot, config: RegionConfig): void {
+    try {
+      prepareSofthsm(config);
+    } catch (error) {
+      if (error instanceof FatalError) this.#failed(slot, config.region, error);
+      throw error;
+    }
+  }
+
+  #failed(slot: Slot, region: string, fatal: FatalError): void {
+    const { isEssential, onFatal, log } = this.#options;
+    const { code, message } = fatal;
+    if (slot.abandoned) return;
+    if (passing.has(code) && (slot.everReady || !isEssential(region))) {
+      // It ends by itself, and the next one may find the token again.
+      if (slot.everReady || slot.failure !== code) log.error(`token of ${region} is away: ${message}`, { code });
+      if (!slot.everReady) this.#fail(slot, region, code);
+      return;
+    }
+    slot.abandoned = true;
     void slot.host.stop({ type: 'stop' });
-    this.#options.onDown(region, true);
-    this.#options.onFatal(region, fatal);
+    this.#fail(slot, region, code);
+    if (isEssential(region)) onFatal(fatal);
+    else log.error(`Region ${region} is not served until the next start: ${message}`, { code });
+  }
+
+  /** No call waits for what may not come, or only after a long time. */
+  #fail(slot: Slot, region: string, code: FatalCode): void {
+    slot.failure = code;
+    slot.token = undefined;
+    this.#options.onDown({ type: 'token-down', region, broken: true, code });
   }
 }
 
-function newsOf(region: string, { broken, token }: Slot): TokenNews | undefined {
-  if (broken) return { type: 'token-down', region, broken };
+function newsOf(region: string, { failure, token }: Slot): TokenNews | undefined {
+  if (failure !== undefined) return { type: 'token-down', region, broken: true, code: failure };
   return token === undefined ? undefined : { type: 'token-ready', region };
 }
-
-const toError = (fatal: Fatal): FatalError => new FatalError(fatal.code, fatal.message);

@@ -14,9 +14,11 @@ export interface RegionTokensOptions {
 
 export interface RegionTokens extends Tokens {
   ready(region: string): void;
-  /** `broken`: this Region is not served until the daemon starts again. */
-  down(region: string, broken: boolean): void;
+  /** `broken`: why calls in this Region fail at once until it is ready. Undefined: they wait for it. */
+  down(region: string, broken: string | undefined): void;
   isUp(region: string): boolean;
+  /** The Regions in which calls fail at once, and why. */
+  broken(): ReadonlyMap<string, string>;
   /** Calls back each time a Region's token host has come up, and at once for those that are. */
   onReady(listener: (region: string) => void): void;
   close(): Promise<void>;
@@ -26,6 +28,7 @@ export function createRegionTokens(options: RegionTokensOptions): RegionTokens {
   const clients = new Map<string, TokenClient>();
   const wanted = new Set<string>();
   const up = new Set<string>();
+  const broken = new Map<string, string>();
   const listeners: ((region: string) => void)[] = [];
   for (const { region, socketPath } of options.regions) {
     const { deadlineMs, clock } = options;
@@ -46,14 +49,17 @@ export function createRegionTokens(options: RegionTokensOptions): RegionTokens {
     },
     ready(region) {
       up.add(region);
+      broken.delete(region);
       client(region).ready();
       for (const listener of listeners) listener(region);
     },
-    down(region, broken) {
+    down(region, why) {
       up.delete(region);
-      client(region).down(broken);
+      if (why !== undefined) broken.set(region, why);
+      client(region).down(why !== undefined);
     },
     isUp: (region) => up.has(region),
+    broken: () => broken,
     onReady(listener) {
       listeners.push(listener);
       for (const region of up) listener(region);

@@ -21,6 +21,7 @@ export interface ChildEvent {
     readonly type: string;
     readonly region?: string;
     readonly broken?: boolean;
+    readonly code?: string;
     readonly config?: Record<string, unknown>;
   };
 }

@@ -16,7 +16,7 @@ describe('a daemon that cannot run', () => {
       .split('\n')
       .filter((line) => line.startsWith('hsm-bridge: '));
 
-  it.each(['wrong-pin', 'module-missing', 'token-missing', 'token-unsafe', 'pin-file'])(
+  it.each(['wrong-pin', 'login-unclear', 'module-missing', 'token-missing', 'token-unsafe', 'pin-file'])(
     'stops on %s of the default Region after one attempt',
     async (code) => {
       place.turn('fatal-us-east-1', code);
@@ -27,17 +27,6 @@ describe('a daemon that cannot run', () => {
       place.expectNothingLeft();
     },
   );
-
-  it('stops on a wrong PIN of any Region after one attempt', async () => {
-    place.turn('fatal-eu-west-1', 'wrong-pin');
-    const daemon = place.start();
-    await place.ready();
-    await place.ask('/wanted?region=eu-west-1');
-    expect(await daemon.ended).toBe(1);
-    expect(refusal(daemon)).toEqual(['hsm-bridge: wrong-pin of eu-west-1: do this']);
-    expect(place.starts('token-host')).toHaveLength(2);
-    place.expectNothingLeft();
-  });
 
   it('says that a port is in use', async () => {
     const squatter = createServer();

@@ -1,4 +1,6 @@
 // Regions of one supervisor: each has a token host once it is first wanted, and one that cannot be served does the others no harm.
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type Place, placePerTest, until } from './daemon.js';
 
@@ -24,21 +26,74 @@ describe('Regions', () => {
     place.expectNothingLeft();
   });
 
-  it('one that cannot be served leaves the others alone and is not tried again', async () => {
+  const refusals = (region = 'eu-west-1'): readonly unknown[] =>
+    place
+      .events()
+      .filter(({ heard }) => heard?.region === region && heard.broken === true)
+      .map(({ heard }) => heard?.code);
+
+  it.each(['wrong-pin', 'login-unclear', 'pin-file', 'token-unsafe'])(
+    'one that %s keeps from being served leaves the others alone and is not tried again',
+    async (code) => {
+      place.turn('fatal-eu-west-1', code);
+      const daemon = place.start();
+      await place.ready();
+      await place.ask('/wanted?region=eu-west-1');
+      await until(() => refusals().length === 1);
+      await place.ask('/wanted?region=eu-west-1');
+      await until(() => refusals().length === 2);
+      expect(place.starts('token-host')).toHaveLength(2);
+      expect(daemon.errors().split(`${code} of eu-west-1: do this`)).toHaveLength(2);
+      // A gateway that starts again hears it too, before it asks.
+      process.kill(Number(await place.ask('/')), 'SIGKILL');
+      await until(() => refusals().length === 3);
+      expect(new Set(refusals())).toEqual(new Set([code]));
+      expect(await daemon.stop()).toBe(0);
+      place.expectNothingLeft();
+    },
+  );
+
+  it('the default one does not end a daemon that serves the others', async () => {
+    const daemon = place.start();
+    await place.ready();
+    await place.ask('/wanted?region=eu-west-1');
+    await until(() => place.events().some(({ ready }) => ready === 'eu-west-1'));
+    place.turn('fatal-us-east-1', 'wrong-pin');
+    process.kill(place.starts('token-host')[0]!.pid, 'SIGKILL');
+    await until(() => refusals('us-east-1').length === 1);
+    expect(await place.ask('/')).toMatch(/^\d+$/);
+    expect(place.starts('token-host')).toHaveLength(3);
+    expect(await daemon.stop()).toBe(0);
+    place.expectNothingLeft();
+  });
+
+  it('whose token is away when it is first wanted are served when it is back', async () => {
     place.turn('fatal-eu-west-1', 'token-missing');
     const daemon = place.start();
     await place.ready();
-    const refusals = (): number =>
-      place.events().filter(({ heard }) => heard?.region === 'eu-west-1' && heard.broken === true).length;
     await place.ask('/wanted?region=eu-west-1');
-    await until(() => refusals() === 1);
+    // Calls there fail at once, and do not start a process each.
+    await until(() => refusals().length === 1);
+    const calls = Array.from({ length: 20 }, () => place.ask('/wanted?region=eu-west-1'));
+    await Promise.all(calls);
+    expect(place.starts('token-host').length).toBeLessThan(10);
+    place.turn('fatal-eu-west-1', false);
+    await until(() => place.events().some(({ ready }) => ready === 'eu-west-1'));
+    expect(daemon.errors().split('error: supervisor: token of eu-west-1 is away')).toHaveLength(2);
+    expect(await daemon.stop()).toBe(0);
+    place.expectNothingLeft();
+  });
+
+  it('whose folder cannot be written end nothing, and are served when it can', async () => {
+    const daemon = place.start();
+    await place.ready();
+    const folder = join(place.home, 'tokens/eu-west-1');
+    writeFileSync(folder, 'a file where the folder should be');
     await place.ask('/wanted?region=eu-west-1');
-    await until(() => refusals() === 2);
-    expect(place.starts('token-host')).toHaveLength(2);
-    expect(daemon.errors()).toContain('token-missing of eu-west-1: do this');
-    // A gateway that starts again hears it too, before it asks.
-    process.kill(Number(await place.ask('/')), 'SIGKILL');
-    await until(() => refusals() === 3);
+    await until(() => refusals().length > 0);
+    expect(new Set(refusals())).toEqual(new Set(['home-unwritable']));
+    rmSync(folder);
+    await until(() => place.events().some(({ ready }) => ready === 'eu-west-1'));
     expect(await daemon.stop()).toBe(0);
     place.expectNothingLeft();
   });

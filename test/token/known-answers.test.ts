@@ -36,8 +36,9 @@ beforeAll(() => {
   module = loadModule(profile, undefined);
   const token = findToken(module, tokenLabel, null)!;
   session = new TokenSession(module, token);
-  const { pinFile, noteFile } = store;
-  login(module.pkcs11, session.handle, token, { as: 'user', pinFile, noteFile, ours: false }, profile);
+  const { pinFile, notesFolder } = store;
+  const region = 'eu-test-1';
+  login(module.pkcs11, session.handle, token, { as: 'user', pinFile, notesFolder, region, ours: false }, profile);
   cipher = new Cipher(session, profile);
   realGetAttributeValue = session.library.C_GetAttributeValue.bind(session.library);
 });

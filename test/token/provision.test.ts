@@ -2,7 +2,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { profilePath, SoftStore, tokenLabel } from './soft-token.js';
 
@@ -43,7 +43,7 @@ async function killedAfter(steps: number): Promise<void> {
     execArgv: [],
   });
   const { pinFile, soPinFile } = store;
-  const plan = { tokenLabel, pinFile, soPinFile, noteFile: join(store.home, 'pins/eu-test-1.so-login') };
+  const plan = { tokenLabel, pinFile, soPinFile, notesFolder: store.notesFolder, region: 'eu-test-1' };
   child.send({ steps, plan, profilePath });
   expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
 }

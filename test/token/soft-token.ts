@@ -1,7 +1,7 @@
 // A SoftHSMv2 token of a test's own, in a folder of its own, and token hosts on it. OpenSC's pkcs11-tool is the second opinion.
 import { fork, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { FromTokenHost, TokenHostConfig } from '../../src/config/processes.js';
@@ -29,8 +29,7 @@ export class SoftStore {
   readonly pinFile = join(this.home, 'pin');
   readonly soPinFile = join(this.home, 'so-pin');
   readonly socketPath = join(this.home, 't.sock');
-  /** What the host notes of its user's login. */
-  readonly noteFile = join(this.home, 'pins/eu-test-1.login');
+  readonly notesFolder = join(this.home, 'pins');
   readonly #hosts: Host[] = [];
 
   constructor() {
@@ -66,6 +65,12 @@ export class SoftStore {
     return this.tool('--token-label', tokenLabel, '--login', '--pin', pin, ...args);
   }
 
+  /** What hosts have noted of their users' logins. */
+  notes(): string[] {
+    const names = existsSync(this.notesFolder) ? readdirSync(this.notesFolder) : [];
+    return names.map((name) => join(this.notesFolder, name));
+  }
+
   config(changes: Partial<TokenHostConfig> = {}): TokenHostConfig {
     return {
       region: 'eu-test-1',
@@ -73,7 +78,7 @@ export class SoftStore {
       modulePath: undefined,
       tokenLabel,
       pinFile: this.pinFile,
-      notesFolder: join(this.home, 'pins'),
+      notesFolder: this.notesFolder,
       socketPath: this.socketPath,
       provision: undefined,
       ...changes,

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { connect } from 'node:net';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Fatal } from '../../src/config/processes.js';
 import { pin, profilePath, SoftStore, tokenLabel, type Host } from './soft-token.js';
@@ -50,10 +50,10 @@ describe('a wrong PIN', () => {
     expect(message.code).toBe('wrong-pin');
     expect(message.message).toContain(store.pinFile);
     expect(refusedPins()).toBe(true);
-    const marker = readFileSync(store.noteFile, 'utf8');
+    const marker = readFileSync(store.notes()[0]!, 'utf8');
     expect(marker).not.toContain('wrong-pin-0815');
-    expect(statSync(store.noteFile).mode & 0o777).toBe(0o600);
-    expect(statSync(dirname(store.noteFile)).mode & 0o777).toBe(0o700);
+    expect(statSync(store.notes()[0]!).mode & 0o777).toBe(0o600);
+    expect(statSync(store.notesFolder).mode & 0o777).toBe(0o700);
     store.asUser('--list-objects'); // a right login clears the token's flag
     expect(refusedPins()).toBe(false);
     for (let restart = 0; restart < 2; restart++) {
@@ -66,7 +66,7 @@ describe('a wrong PIN', () => {
     await fatal(store.start());
     writeFileSync(store.pinFile, `${pin}\n`);
     await store.start().ready();
-    expect(existsSync(store.noteFile)).toBe(false);
+    expect(store.notes()).toEqual([]);
   });
 
   it('is noted for this content only: another wrong one is one more attempt', async () => {
@@ -86,10 +86,43 @@ describe('a host that is killed during its login', () => {
     for (let restart = 0; restart < 2; restart++) {
       const message = await fatal(store.start());
       expect(message.code).toBe('login-unclear');
-      expect(message.message).toContain(`touch ${store.pinFile} or delete ${store.noteFile}`);
+      expect(message.message).toContain(`touch ${store.pinFile} or delete ${store.notes()[0]}`);
     }
-    rmSync(store.noteFile);
+    rmSync(store.notes()[0]!);
     await store.start().ready();
+  });
+});
+
+describe('two hosts of one token and one PIN file that start at the same moment', () => {
+  const startBoth = (): readonly Host[] =>
+    ['eu-test-1', 'eu-test-2'].map((region) =>
+      store.start({ region, socketPath: join(store.home, `${region}.sock`) }, 'slow-login-entry.mjs'),
+    );
+  const logins = (): number => readFileSync(join(store.home, 'logins'), 'utf8').split('\n').length - 1;
+
+  beforeEach(() => {
+    store.initialise();
+  });
+
+  it('offer it a wrong PIN once', async () => {
+    writeFileSync(store.pinFile, 'wrong-pin-0815\n');
+    const messages = await Promise.all(startBoth().map(fatal));
+    expect(messages.map(({ code }) => code)).toEqual(['wrong-pin', 'wrong-pin']);
+    expect(logins()).toBe(1);
+    // Nor does a later start in either Region.
+    expect((await fatal(store.start({ region: 'eu-test-2' }))).code).toBe('wrong-pin');
+  });
+
+  it('both work with the right one', async () => {
+    await Promise.all(startBoth().map((host) => host.ready()));
+    expect(logins()).toBe(2);
+    expect(store.notes()).toEqual([]);
+  });
+
+  it('are not kept waiting by one that was killed: what it may have cost is for the operator to say', async () => {
+    expect(await store.start({}, 'dying-login-entry.mjs').exit).toEqual({ code: null, signal: 'SIGKILL' });
+    const messages = await Promise.all(startBoth().map(fatal));
+    expect(messages.map(({ code }) => code)).toEqual(['login-unclear', 'login-unclear']);
   });
 });
 
@@ -155,7 +188,7 @@ describe('a host does not start', () => {
       code: 'wrong-pin',
       message: expect.stringContaining('no user PIN') as string,
     });
-    expect(existsSync(store.noteFile)).toBe(false);
+    expect(store.notes()).toEqual([]);
   });
 
   it('when two tokens have the label', async () => {

@@ -1,10 +1,20 @@
 // The one login of a process's life. What may have cost the PIN an attempt is noted first, so that no restart, of the host or of the
 // whole daemon, makes it two: tokens count refusals and lock, or erase themselves.
-import { readFileSync, statSync, type BigIntStats } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, statSync, type BigIntStats } from 'node:fs';
 import pkcs11 from 'pkcs11js';
 import { ckrName, isPinRefusal, leavesPinAlone } from './ckr.js';
 import { StartFault } from './fault.js';
-import { readNote, removeNote, writeNote, type FileIdentity } from './login-note.js';
+import {
+  dropNote,
+  findNote,
+  forgetNotes,
+  noteBegun,
+  notePath,
+  noteRefused,
+  type Attempt,
+  type FileIdentity,
+  type Note,
+} from './login-note.js';
 import type { ChosenToken } from './module.js';
 import type { Profile } from './profile.js';
 
@@ -12,15 +22,19 @@ export interface LoginOptions {
   /** The security officer logs in to set a new token's user PIN, and never in service. */
   readonly as: 'user' | 'security-officer';
   readonly pinFile: string;
-  readonly noteFile: string;
+  readonly notesFolder: string;
+  readonly region: string;
   /** The daemon made the token and drew its PIN: an attempt more does no harm, so only a refusal is noted. */
   readonly ours: boolean;
 }
 
+/** How long to wait before another look at a login that another host is making. It has the supervisor's deadline for a start, as we do. */
+const lookAgainMs = 20;
+
 /**
- * Reads the PIN (one line, mode 0600) and logs in. Throws StartFault `pin-file` for a file that is none, `wrong-pin` for a PIN the
- * token refuses now or may have refused before, `home-unwritable` when nothing can be noted; return values that say that the PIN was
- * not looked at as they come.
+ * Reads the PIN (one line, mode 0600) and logs in; waits while another host makes the same login, for whose outcome counts here too.
+ * Throws StartFault `pin-file` for a file that is none, `wrong-pin` for a PIN the token refuses now or may have refused before,
+ * `home-unwritable` when nothing can be noted; return values that say that the PIN was not looked at as they come.
  */
 export function login(
   library: pkcs11.PKCS11,
@@ -29,59 +43,89 @@ export function login(
   options: LoginOptions,
   profile: Profile,
 ): void {
-  const { as, pinFile, noteFile, ours } = options;
-  const identity = pinFileIdentity(pinFile);
-  requireUntried(options, identity);
+  const { as, pinFile, notesFolder, region, ours } = options;
   const obstacle = as === 'user' ? pinObstacle(token.flags) : undefined;
-  if (obstacle !== undefined) throw new StartFault('wrong-pin', `the PIN in ${pinFile} is not tried: ${obstacle}`);
-  const pin = readPin(pinFile, profile);
-  if (!ours) writeNote(noteFile, 'begun', identity);
+  const { attempt, pin } = claim(options, token.serial, obstacle, profile);
   try {
     library.C_Login(session, as === 'user' ? pkcs11.CKU_USER : pkcs11.CKU_SO, pin);
   } catch (error) {
-    if (ckrName(error) !== 'CKR_USER_ALREADY_LOGGED_IN') throw judged(error, options, identity);
+    if (ckrName(error) !== 'CKR_USER_ALREADY_LOGGED_IN') throw judged(error, { pinFile, notesFolder, ours }, attempt);
   }
-  removeNote(noteFile);
+  forgetNotes(notesFolder, attempt, region);
 }
 
-function requireUntried({ pinFile, noteFile, ours }: LoginOptions, identity: FileIdentity): void {
-  const noted = readNote(noteFile, identity);
-  if (noted === 'refused') {
-    const remedy = `correct the file, it is not tried again (if it is right by now, delete ${noteFile})`;
+/** The attempt that is this process's to make: nobody else makes it, or has made it in vain. */
+function claim(
+  { as, pinFile, notesFolder, ours }: LoginOptions,
+  serial: string,
+  obstacle: string | undefined,
+  profile: Profile,
+): { attempt: Attempt; pin: string } {
+  for (;;) {
+    const attempt: Attempt = { as, serial, pinFile, file: identityOf(pinFile, statOf(pinFile)) };
+    const note = findNote(notesFolder, attempt);
+    if (note?.underWay === true && !ours) {
+      pause(lookAgainMs);
+      continue;
+    }
+    requireUntried(pinFile, note, ours);
+    if (obstacle !== undefined) throw new StartFault('wrong-pin', `the PIN in ${pinFile} is not tried: ${obstacle}`);
+    if (ours) return { attempt, pin: readPin(pinFile, profile) };
+    const { pin, file } = readPinFile(pinFile, profile);
+    // A file that was changed between the two looks is another attempt.
+    if (file.ino !== attempt.file.ino || file.mtimeNs !== attempt.file.mtimeNs || file.size !== attempt.file.size)
+      continue;
+    if (noteBegun(notesFolder, attempt)) return { attempt, pin };
+  }
+}
+
+function requireUntried(pinFile: string, note: Note | undefined, ours: boolean): void {
+  if (note?.state === 'refused') {
+    const remedy = `correct the file, it is not tried again (if it is right by now, delete ${note.path})`;
     throw new StartFault('wrong-pin', `the token has refused the PIN in ${pinFile}: ${remedy}`);
   }
-  if (noted === 'begun' && !ours) {
+  if (note?.state === 'begun' && !ours) {
     throw new StartFault(
       'login-unclear',
-      `a login with the PIN in ${pinFile} was begun and never ended: ${check(pinFile, noteFile)}`,
+      `a login with the PIN in ${pinFile} was begun and never ended: ${check(pinFile, note.path)}`,
     );
   }
 }
 
 /** What a failed C_Login means for the PIN, noted before it is thrown. */
-function judged(error: unknown, { pinFile, noteFile, ours }: LoginOptions, identity: FileIdentity): unknown {
+function judged(
+  error: unknown,
+  { pinFile, notesFolder, ours }: Pick<LoginOptions, 'pinFile' | 'notesFolder' | 'ours'>,
+  attempt: Attempt,
+): unknown {
   const name = ckrName(error) ?? 'no return value';
   if (isPinRefusal(error)) {
-    const noted = noteRefusal(noteFile, identity) ? '' : ' (this could not be noted)';
+    const noted = noteRefusal(notesFolder, attempt) ? '' : ' (this could not be noted)';
     const message = `the token refuses the PIN in ${pinFile} (${name})${noted}: correct the file, it is not tried again`;
     return new StartFault('wrong-pin', message, { cause: error });
   }
-  if (leavesPinAlone(error)) removeNote(noteFile);
-  else if (!ours) {
-    const message = `a login with the PIN in ${pinFile} ended with ${name}, which does not say whether it counts: `;
-    return new StartFault('login-unclear', message + check(pinFile, noteFile), { cause: error });
+  if (ours) return error;
+  if (leavesPinAlone(error)) {
+    dropNote(notesFolder, attempt);
+    return error;
   }
-  return error;
+  const message = `a login with the PIN in ${pinFile} ended with ${name}, which does not say whether it counts: `;
+  return new StartFault('login-unclear', message + check(pinFile, notePath(notesFolder, attempt)), { cause: error });
 }
 
 /** False when the disk does not take it. The supervisor's breaker holds, and after it what was noted as begun. */
-function noteRefusal(noteFile: string, identity: FileIdentity): boolean {
+function noteRefusal(notesFolder: string, attempt: Attempt): boolean {
   try {
-    writeNote(noteFile, 'refused', identity);
+    noteRefused(notesFolder, attempt);
     return true;
   } catch {
     return false;
   }
+}
+
+/** Nothing else waits for this thread: a host serves nobody before its login. */
+function pause(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 const check = (pinFile: string, noteFile: string): string =>
@@ -97,13 +141,15 @@ export function pinObstacle(flags: number): string | undefined {
   return undefined;
 }
 
-function pinFileIdentity(pinFile: string): FileIdentity {
-  let stats: BigIntStats;
+function statOf(pinFile: string): BigIntStats {
   try {
-    stats = statSync(pinFile, { bigint: true });
+    return statSync(pinFile, { bigint: true });
   } catch (error) {
-    throw new StartFault('pin-file', `the PIN file ${pinFile} cannot be read`, { cause: error });
+    throw unreadable(pinFile, error);
   }
+}
+
+function identityOf(pinFile: string, stats: BigIntStats): FileIdentity {
   if (!stats.isFile()) throw new StartFault('pin-file', `the PIN file ${pinFile} is not a regular file`);
   if ((stats.mode & 0o077n) !== 0n) {
     throw new StartFault('pin-file', `the PIN file ${pinFile} is open to others: chmod 600 ${pinFile}`);
@@ -111,14 +157,30 @@ function pinFileIdentity(pinFile: string): FileIdentity {
   return { ino: String(stats.ino), mtimeNs: String(stats.mtimeNs), size: String(stats.size) };
 }
 
+const unreadable = (pinFile: string, error: unknown): StartFault =>
+  new StartFault('pin-file', `the PIN file ${pinFile} cannot be read`, { cause: error });
+
 /** The PIN as the string C_Login takes; the bytes it came from are overwritten. StartFault `pin-file` when it cannot be a PIN. */
-export function readPin(pinFile: string, profile: Profile): string {
+export const readPin = (pinFile: string, profile: Profile): string => readPinFile(pinFile, profile).pin;
+
+/** The PIN, and the identity of what it was read from. */
+function readPinFile(pinFile: string, profile: Profile): { pin: string; file: FileIdentity } {
   let bytes: Buffer;
+  let stats: BigIntStats;
+  // Anything but a regular file might keep this process waiting.
+  identityOf(pinFile, statOf(pinFile));
   try {
-    bytes = readFileSync(pinFile);
+    const descriptor = openSync(pinFile, 'r');
+    try {
+      stats = fstatSync(descriptor, { bigint: true });
+      bytes = readFileSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
   } catch (error) {
-    throw new StartFault('pin-file', `the PIN file ${pinFile} cannot be read`, { cause: error });
+    throw unreadable(pinFile, error);
   }
+  const file = identityOf(pinFile, stats);
   const pin = bytes.toString().replace(/\r?\n$/, '');
   const length = Buffer.byteLength(pin);
   bytes.fill(0);
@@ -129,5 +191,5 @@ export function readPin(pinFile: string, profile: Profile): string {
       `${pinFile} does not hold one PIN of ${minBytes} to ${maxBytes} bytes on one line`,
     );
   }
-  return pin;
+  return { pin, file };
 }

@@ -1,6 +1,5 @@
 // The token host: the one process that loads the vendor's library and knows the PIN. It is configured over its parent's channel, never
 // by arguments; it makes one login in its life; it ends when its parent does, and when it can no longer trust its token.
-import { join } from 'node:path';
 import type { FromTokenHost, ToTokenHost, TokenDescription, TokenHostConfig } from '../../config/processes.js';
 import { ignoreTerminalSignals } from '../../kernel/terminal-signals.js';
 import { ckrName, meaningOf } from './ckr.js';
@@ -55,9 +54,7 @@ function openToken(config: TokenHostConfig): { module: LoadedModule; session: To
   const profile = loadProfile(config.profilePath);
   const module = loadModule(profile, config.modulePath);
   if (config.provision !== undefined) {
-    const { soPinFile } = config.provision;
-    const noteFile = join(config.notesFolder, `${config.region}.so-login`);
-    provision(module, { tokenLabel: config.tokenLabel, pinFile: config.pinFile, soPinFile, noteFile }, profile);
+    provision(module, { ...config, soPinFile: config.provision.soPinFile }, profile);
   }
   const token = findToken(module, config.tokenLabel, profile.tokenSelector.serial);
   if (token === undefined) {
@@ -66,9 +63,9 @@ function openToken(config: TokenHostConfig): { module: LoadedModule; session: To
   }
   requireMechanisms(module, token.slot);
   const session = new TokenSession(module, token);
-  const noteFile = join(config.notesFolder, `${config.region}.login`);
+  const { pinFile, notesFolder, region } = config;
   const ours = config.provision !== undefined;
-  login(module.pkcs11, session.handle, token, { as: 'user', pinFile: config.pinFile, noteFile, ours }, profile);
+  login(module.pkcs11, session.handle, token, { as: 'user', pinFile, notesFolder, region, ours }, profile);
   selfTest(session, profile);
   return { module, session, performer: new Performer(session, profile) };
 }

@@ -13,8 +13,9 @@ export interface Provisioning {
   readonly tokenLabel: string;
   readonly pinFile: string;
   readonly soPinFile: string;
-  /** For the security officer's logins. */
-  readonly noteFile: string;
+  /** For the notes about the security officer's logins. */
+  readonly notesFolder: string;
+  readonly region: string;
 }
 
 /** CK_TOKEN_INFO.label (PKCS#11 v2.40 §3.3). */
@@ -78,8 +79,8 @@ function initUserPin(module: LoadedModule, token: ChosenToken, plan: Provisionin
   const library = module.pkcs11;
   const session = library.C_OpenSession(token.slot, pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION);
   try {
-    const { soPinFile: pinFile, noteFile } = plan;
-    login(library, session, token, { as: 'security-officer', pinFile, noteFile, ours: true }, profile);
+    const { soPinFile: pinFile, notesFolder, region } = plan;
+    login(library, session, token, { as: 'security-officer', pinFile, notesFolder, region, ours: true }, profile);
     library.C_InitPIN(session, readPin(plan.pinFile, profile));
   } finally {
     // The last session of the process takes the security officer's login with it.

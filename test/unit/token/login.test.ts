@@ -1,5 +1,15 @@
 // The notes about logins, over a library of the test's own: a PIN that may have cost an attempt is never offered twice.
-import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { PKCS11 } from 'pkcs11js';
@@ -21,7 +31,7 @@ let during: string;
 beforeEach(() => {
   home = mkdtempSync(join(tmpdir(), 'hsm-bridge-login-'));
   const pinFile = join(home, 'pin');
-  options = { as: 'user', pinFile, noteFile: join(home, 'notes/eu-west-1.login'), ours: false };
+  options = { as: 'user', pinFile, notesFolder: join(home, 'notes'), region: 'eu-west-1', ours: false };
   writeFileSync(pinFile, 'the-pin-4711\n', { mode: 0o600 });
   attempts = 0;
   during = '';
@@ -31,15 +41,22 @@ afterEach(() => {
   rmSync(home, { recursive: true });
 });
 
+const notes = (): string[] =>
+  existsSync(options.notesFolder)
+    ? readdirSync(options.notesFolder).map((name) => join(options.notesFolder, name))
+    : [];
+
 /** Undefined when it succeeds. `answer`: what C_Login returns. */
-function tryLogin(answer = 0, changes: Partial<LoginOptions> = {}): unknown {
+function tryLogin(answer = 0, changes: Partial<LoginOptions> = {}, serial = '1'): unknown {
   const C_Login = (): void => {
     attempts += 1;
-    during = existsSync(options.noteFile) ? readFileSync(options.noteFile, 'utf8') : '';
+    during = notes()
+      .map((note) => readFileSync(note, 'utf8'))
+      .join();
     if (answer !== 0) throw Object.assign(new Error('CKR'), { code: answer });
   };
   try {
-    login({ C_Login } as unknown as PKCS11, Buffer.alloc(8), token, { ...options, ...changes }, profile);
+    login({ C_Login } as unknown as PKCS11, Buffer.alloc(8), { ...token, serial }, { ...options, ...changes }, profile);
     return undefined;
   } catch (error) {
     return error;
@@ -49,7 +66,7 @@ function tryLogin(answer = 0, changes: Partial<LoginOptions> = {}): unknown {
 /** The library, or the machine, dies while it has the PIN: what it had noted stays. */
 function dieInLogin(): void {
   tryLogin();
-  writeFileSync(options.noteFile, during);
+  writeFileSync(join(options.notesFolder, 'any.login'), during);
   attempts = 0;
 }
 
@@ -61,12 +78,12 @@ describe('a login', () => {
     expect(tryLogin()).toBeUndefined();
     expect(during).toContain('begun');
     expect(during).not.toContain('4711');
-    expect(existsSync(options.noteFile)).toBe(false);
+    expect(notes()).toEqual([]);
   });
 
   it('is not tried when it cannot be noted', () => {
     writeFileSync(join(home, 'notes'), 'a file where the folder should be');
-    expect(tryLogin()).toEqual(fault('home-unwritable', /notes\/eu-west-1\.login/));
+    expect(tryLogin()).toEqual(fault('home-unwritable', /notes cannot be read/));
     expect(attempts).toBe(0);
   });
 
@@ -89,13 +106,13 @@ describe('a login', () => {
     utimesSync(options.pinFile, 1, 1);
     expect(tryLogin()).toBeUndefined();
     expect(attempts).toBe(1);
-    expect(existsSync(options.noteFile)).toBe(false);
+    expect(notes()).toEqual([]);
   });
 
   it('that was never heard of again may be repeated when its note is deleted', () => {
     dieInLogin();
-    expect(tryLogin()).toEqual(fault('login-unclear', /delete .*eu-west-1\.login$/));
-    rmSync(options.noteFile);
+    expect(tryLogin()).toEqual(fault('login-unclear', /delete .*notes\/any\.login$/));
+    rmSync(notes()[0]!);
     expect(tryLogin()).toBeUndefined();
   });
 
@@ -108,14 +125,66 @@ describe('a login', () => {
     const error = tryLogin(code);
     expect(error).not.toBeInstanceOf(StartFault);
     expect(error).toMatchObject({ code });
-    expect(existsSync(options.noteFile)).toBe(false);
+    expect(notes()).toEqual([]);
     expect(tryLogin()).toBeUndefined();
     expect(attempts).toBe(2);
   });
 
   it('that another process of ours made already is one', () => {
     expect(tryLogin(0x100)).toBeUndefined();
-    expect(existsSync(options.noteFile)).toBe(false);
+    expect(notes()).toEqual([]);
+  });
+});
+
+describe('a PIN file that two Regions name', () => {
+  const elsewhere = { region: 'us-east-1' };
+
+  it.each([
+    ['refused', () => tryLogin(0xa0), 'wrong-pin'],
+    ['never answered', () => tryLogin(0x5), 'login-unclear'],
+  ])('is offered to one token once: %s in one, it is not tried in the other', (_, first, code) => {
+    first();
+    expect(tryLogin(0, elsewhere)).toEqual(fault(code, /./));
+    expect(attempts).toBe(1);
+  });
+
+  it('is offered to each of two tokens, which count for themselves', () => {
+    tryLogin(0xa0, {}, '1');
+    expect(tryLogin(0, elsewhere, '2')).toBeUndefined();
+    expect(tryLogin(0, {}, '1')).toEqual(fault('wrong-pin', /has refused/));
+    expect(attempts).toBe(2);
+  });
+
+  it('and one of another content, refused by the same token, is noted beside it', () => {
+    const other = { ...elsewhere, pinFile: join(home, 'other-pin') };
+    writeFileSync(other.pinFile, 'another-pin-0815\n', { mode: 0o600 });
+    tryLogin(0xa0, other);
+    expect(tryLogin()).toBeUndefined();
+    expect(tryLogin(0, other)).toEqual(fault('wrong-pin', /has refused/));
+    expect(attempts).toBe(2);
+  });
+});
+
+describe('a note of the first version, one a Region', () => {
+  function earlyNote(name: string, state: string, changes: object = {}): void {
+    const { ino, mtimeNs, size } = statSync(options.pinFile, { bigint: true });
+    mkdirSync(options.notesFolder, { recursive: true });
+    const written = { state, ino: String(ino), mtimeNs: String(mtimeNs), size: String(size), ...changes };
+    writeFileSync(join(options.notesFolder, name), JSON.stringify(written));
+  }
+
+  it.each(['eu-west-1.login', 'us-east-1.login'])('counts for every Region with that file: %s', (name) => {
+    earlyNote(name, 'refused');
+    expect(tryLogin()).toEqual(fault('wrong-pin', new RegExp(`delete .*/${name}`)));
+    earlyNote(name, 'begun');
+    expect(tryLogin()).toEqual(fault('login-unclear', new RegExp(`delete .*/${name}`)));
+    expect(attempts).toBe(0);
+  });
+
+  it('about another content is about a PIN that nobody tries, and goes with the next login', () => {
+    earlyNote('eu-west-1.login', 'refused', { size: '1' });
+    expect(tryLogin()).toBeUndefined();
+    expect(notes()).toEqual([]);
   });
 });
 
