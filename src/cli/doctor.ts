@@ -1,6 +1,6 @@
 // `hsm-bridge doctor`: looks for the commonest set-up mistakes and says what to type. It changes nothing, logs in nowhere, and may be run
 // beside a running daemon.
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, lstatSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ConfigurationError, type DaemonConfig, type RegionConfig } from '../config/daemon.js';
 import { packageRoot, tokenHostEnvironment } from '../config/load.js';
@@ -57,14 +57,19 @@ async function bindingFinding(): Promise<Finding> {
 
 function homeFinding(home: string): Finding {
   const subject = `home ${home}`;
-  if (!existsSync(home)) {
+  const stats = lstatSync(home, { throwIfNoEntry: false });
+  if (stats === undefined) {
     const parent = nearestExisting(home);
     return writable(parent)
       ? { subject, note: ' (made at the first start)' }
       : { subject, problem: `it cannot be made, ${parent} is not writable: type mkdir -p ${home}, as a user who may` };
   }
-  const { mode } = statSync(home);
-  if (!statSync(home).isDirectory()) return { subject, problem: 'it is no folder: name another home' };
+  const { mode, uid } = stats;
+  if (stats.isSymbolicLink())
+    return { subject, problem: 'it is a symbolic link, and none is followed: name the folder itself' };
+  if (!stats.isDirectory()) return { subject, problem: 'it is no folder: name another home' };
+  if (uid !== process.geteuid?.())
+    return { subject, problem: `it belongs to user ${uid}: run the daemon as that user, or name another home` };
   if (!writable(home))
     return { subject, problem: `it is not writable: type chown -R ${process.getuid?.() ?? ''} ${home}` };
   if ((mode & 0o077) !== 0) return { subject, problem: `others may look into it: type chmod 700 ${home}` };

@@ -47,6 +47,8 @@ export type FatalCode =
   | 'port-in-use'
   | 'home-in-use'
   | 'home-unwritable'
+  /** Somebody else made, or could change, what the daemon would use. */
+  | 'home-unsafe'
   | 'store-damaged'
   | 'audit-damaged'
   | 'configuration';

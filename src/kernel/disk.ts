@@ -12,7 +12,7 @@ export interface DiskFile {
   close(): Promise<void>;
 }
 
-/** Errors are Node's, with `code` (ENOSPC, EIO, ENOENT …). */
+/** Errors are Node's, with `code` (ENOSPC, EIO, ENOENT …). A symbolic link is not opened: ELOOP. */
 export interface Disk {
   /** Makes a directory, mode 0700, and its missing parents; durable. No error when it is there. */
   makeDirectory(path: string): Promise<void>;
@@ -52,13 +52,11 @@ export const systemDisk: Disk = {
     return stat.isFile() ? stat.size : undefined;
   },
   read: (path, offset, length) =>
-    withHandle(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK, (handle) =>
-      readFully(handle, offset, length),
-    ),
+    withHandle(path, constants.O_RDONLY | constants.O_NONBLOCK, (handle) => readFully(handle, offset, length)),
   create: (path) => openDiskFile(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_EXCL),
   openAppend: (path) => openDiskFile(path, constants.O_WRONLY | constants.O_APPEND),
   truncate: (path, size) =>
-    withHandle(path, 'r+', async (handle) => {
+    withHandle(path, constants.O_RDWR, async (handle) => {
       await handle.truncate(size);
       await handle.sync();
     }),
@@ -79,7 +77,9 @@ export const systemDisk: Disk = {
 // The callback API: one commit after the other goes through here, and FileHandle costs more per call.
 function openDiskFile(path: string, flags: number): Promise<DiskFile> {
   return new Promise((resolve, reject) => {
-    open(path, flags, 0o600, (error, fd) => (error === null ? resolve(diskFile(fd)) : reject(error)));
+    open(path, flags | constants.O_NOFOLLOW, 0o600, (error, fd) =>
+      error === null ? resolve(diskFile(fd)) : reject(error),
+    );
   });
 }
 
@@ -101,12 +101,8 @@ function diskFile(fd: number): DiskFile {
   };
 }
 
-async function withHandle<T>(
-  path: string,
-  flags: string | number,
-  use: (handle: fs.FileHandle) => Promise<T>,
-): Promise<T> {
-  const handle = await fs.open(path, flags);
+async function withHandle<T>(path: string, flags: number, use: (handle: fs.FileHandle) => Promise<T>): Promise<T> {
+  const handle = await fs.open(path, flags | constants.O_NOFOLLOW);
   try {
     return await use(handle);
   } finally {
@@ -138,5 +134,5 @@ async function readFully(handle: fs.FileHandle, offset: number, length: number):
 }
 
 function syncDirectory(path: string): Promise<void> {
-  return withHandle(path, 'r', (handle) => handle.sync());
+  return withHandle(path, constants.O_RDONLY, (handle) => handle.sync());
 }

@@ -1,20 +1,52 @@
-// The home folder: all that the daemon writes, for its user's eyes alone (folders 0700, files 0600 by the umask).
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+// The home folder: all that the daemon writes, for its user's eyes alone. It belongs to the user who runs the daemon, with every folder
+// and file in it that the daemon uses; folders have mode 0700, files 0600, and no link is followed. Once the home is closed, nobody else
+// can put anything into it, so that one look at what lies there holds for the daemon's life.
+import { closeSync, constants, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { DaemonConfig, RegionConfig } from '../config/daemon.js';
+import { writeDurably } from '../kernel/durable-file.js';
 import { FatalError } from './fatal.js';
+import { ownEntry, ownFolder, ownTree, requireSafeWay } from './private-files.js';
 
 export const runFolder = (home: string): string => join(home, 'run');
 
-/** Makes what is missing and corrects modes. Throws FatalError home-unwritable. */
-export function prepareHome(config: DaemonConfig): void {
+/** Texts that the audit log keeps as names (docs/formats/audit-log.md). */
+const laneMarks = /^[a-z]+-\d{12}$/;
+
+/**
+ * Makes the home, or sees that it is one. Returns what its operator should know about the way to it. Throws FatalError home-unsafe,
+ * home-unwritable.
+ */
+export function prepareHome({ home }: DaemonConfig): readonly string[] {
   // Everything this process and its children create from here on is private.
   process.umask(0o077);
-  whenWritable(config.home, () => {
-    privateFolder(dirname(runFolder(config.home)));
-    privateFolder(runFolder(config.home));
+  return whenWritable(home, () => {
+    const notes = requireSafeWay(home);
+    ownFolder(home);
+    ownFolder(runFolder(home));
+    return notes;
   });
 }
+
+/** Sees to what earlier processes left in `$home/run`, before any of it is believed. Throws as `prepareHome`. */
+export function secureRunFolder(home: string): void {
+  whenWritable(home, () => ownTree(runFolder(home), { sockets: true }));
+}
+
+/** Sees to all else that the daemon uses in a home that is prepared, locked and at rest. Throws as `prepareHome`. */
+export function secureHome(home: string): void {
+  whenWritable(home, () => {
+    for (const name of readdirSync(home)) {
+      const path = join(home, name);
+      if (name === 'audit') ownTree(path, {}, () => ({ marks: laneMarks }));
+      else if (name === 'store' || name === 'pins' || name === 'tokens') ownTree(path);
+      else if (files.has(name)) ownEntry(path);
+    }
+  });
+}
+
+/** The daemon's own in the home itself. What else lies there, such as a configuration, is its operator's. */
+const files: ReadonlySet<string> = new Set(['dev.env', 'dev.env.draft', 'credentials', 'credentials.draft']);
 
 /** Development mode: writes a Region's SoftHSM configuration from the project's template, so that the system's is never read. */
 export function prepareSofthsm(region: RegionConfig): void {
@@ -22,11 +54,11 @@ export function prepareSofthsm(region: RegionConfig): void {
   const { folder, templatePath } = region.softhsm;
   const objects = join(folder, 'objects');
   whenWritable(folder, () => {
-    privateFolder(dirname(folder));
-    privateFolder(folder);
-    privateFolder(objects);
+    for (const each of [dirname(folder), folder, objects]) ownFolder(each);
+    const path = join(folder, 'softhsm2.conf');
     const text = readFileSync(templatePath, 'utf8').replace('@TOKENS@', () => objects);
-    writeFileSync(join(folder, 'softhsm2.conf'), text, { mode: 0o600 });
+    // A full disk must not keep a host from being started again.
+    if (readOwn(path) !== text) writeDurably(path, text);
   });
 }
 
@@ -38,10 +70,11 @@ export function clearRunFolder(home: string): void {
 }
 
 /** Runs `write`; turns the file system's refusal into one line that says what to do. */
-export function whenWritable(path: string, write: () => void): void {
+export function whenWritable<T>(path: string, write: () => T): T {
   try {
-    write();
+    return write();
   } catch (error) {
+    if (error instanceof FatalError) throw error;
     const { code } = error as NodeJS.ErrnoException;
     const remedy =
       code === 'ENOSPC' || code === 'EDQUOT'
@@ -51,7 +84,16 @@ export function whenWritable(path: string, write: () => void): void {
   }
 }
 
-function privateFolder(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  chmodSync(path, 0o700);
+/** Undefined when there is none, or something else under its name. */
+function readOwn(path: string): string | undefined {
+  try {
+    const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      return readFileSync(file, 'utf8');
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return undefined;
+  }
 }

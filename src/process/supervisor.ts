@@ -6,7 +6,7 @@ import { banner } from './banner.js';
 import { removeDevEnv, writeCredentials, writeDevEnv } from './dev-files.js';
 import { type ChildEntry, gatewayForker } from './entry.js';
 import { Gateways, type GatewaysOptions } from './gateways.js';
-import { clearRunFolder, prepareHome, runFolder } from './home.js';
+import { clearRunFolder, prepareHome, runFolder, secureHome, secureRunFolder } from './home.js';
 import { lockHome } from './lock.js';
 import type { Log } from './log.js';
 import { awaitOrphans } from './orphans.js';
@@ -27,14 +27,16 @@ export interface DaemonOptions {
 /** Runs the daemon until it is stopped. True: everything drained in time. Throws FatalError when it cannot run. */
 export async function runDaemon(options: DaemonOptions): Promise<boolean> {
   const { home } = options.config;
-  prepareHome(options.config);
+  for (const note of prepareHome(options.config)) if (options.config.mode === 'serve') options.log.warn(note);
   const lock = await lockHome(home);
   try {
+    secureRunFolder(home);
     // What a killed predecessor left: a file that says "ready", sockets, perhaps processes.
     removeDevEnv(home);
     const killed = await awaitOrphans(runFolder(home));
     if (killed > 0) options.log.warn(`ended ${killed} process(es) that an earlier daemon left behind`);
     clearRunFolder(home);
+    secureHome(home);
     return await superviseAll(options);
   } finally {
     await lock.release();
