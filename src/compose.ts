@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { AuditDamagedError } from './audit/recover.js';
 import { describe, verifyInBackground, type BackgroundVerification } from './audit/background.js';
 import { openAuditLane, type AuditLane } from './audit/lane.js';
+import { newestRecordMs } from './audit/newest.js';
 import { createAuthenticator } from './authn/authenticate.js';
 import { ensureRootCredentials, type AuditCreation } from './authn/root-credentials.js';
 import type { FatalCode, FromGateway, GatewayConfig, ToGateway } from './config/processes.js';
@@ -19,9 +20,12 @@ import type { Services } from './operations/define.js';
 import { closeInterrupted } from './pipeline/interrupted.js';
 import { deleteDueKeys, reconcile, undoStaleCreations, type OnFailure } from './pipeline/maintenance.js';
 import { createMessageCount } from './pipeline/message-count.js';
+import { SecondLook } from './pipeline/second-look.js';
 import { audited, noticed } from './pipeline/service-event.js';
 import type { Store } from './ports/store.js';
 import { ignoreTerminalSignals } from './kernel/terminal-signals.js';
+import { ClockKeeper } from './process/clock-keeper.js';
+import { presentPoint } from './process/clock-point.js';
 import { FatalError } from './process/fatal.js';
 import { runJob, type Job } from './process/jobs.js';
 import { createFaultLog } from './process/fault-log.js';
@@ -41,6 +45,7 @@ interface Gateway {
   readonly store: Store;
   readonly audit: AuditLane;
   readonly tokens: RegionTokens;
+  readonly keeper: ClockKeeper;
   readonly metrics: Metrics;
   readonly log: Log;
   readonly incarnation: number;
@@ -123,6 +128,7 @@ async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gatewa
     clock: systemClock,
     onBroken: (table, id) => refused(table, id),
   });
+  const newestMs = await newestRecordMs(join(config.home, 'audit'));
   const audit = await openAuditLane({
     directory: join(config.home, 'audit'),
     lane: config.lane,
@@ -146,7 +152,31 @@ async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gatewa
       log.error(`RowRefused is not in the audit log: ${String(error)}`),
     );
   };
-  return { config, services, store, audit, tokens, metrics: createMetrics(), log, incarnation };
+  const keeper = createKeeper(config, services, newestMs, log);
+  return { config, services, store, audit, tokens, keeper, metrics: createMetrics(), log, incarnation };
+}
+
+/** What is said of the machine's clock goes into the audit log, too. */
+function createKeeper(
+  { home, defaultRegion: region }: GatewayConfig,
+  services: Services,
+  newest: number | undefined,
+  log: Log,
+): ClockKeeper {
+  return new ClockKeeper({
+    home,
+    present: () => presentPoint(systemClock.now()),
+    newestRecordMs: newest,
+    onHeld(why) {
+      const remedy = `set it right, or, if it is right, type hsm-bridge confirm-clock --home ${home}`;
+      log.error(`${why}: no scheduled deletion is carried out; ${remedy}`);
+      return noticed(services, { eventName: 'ClockDoubted', region, details: { reason: why } });
+    },
+    onConfirmed() {
+      log.warn('an operator has confirmed the clock: scheduled deletions go on');
+      return noticed(services, { eventName: 'ClockConfirmed', region });
+    },
+  });
 }
 
 function createServer({ config, services, store, metrics, log }: Gateway): DrainableServer {
@@ -205,7 +235,8 @@ const onFailure =
   (key, error) =>
     log.error(`${region}: key ${key.keyId}: ${String(error)}; it is tried again later`);
 
-function upkeepJob({ config, services, store, log, incarnation }: Gateway): Job {
+function upkeepJob({ config, services, store, keeper, log, incarnation }: Gateway): Job {
+  const secondLook = new SecondLook(systemClock);
   return runJob({
     name: 'upkeep',
     everyMs: upkeepEveryMs,
@@ -214,16 +245,28 @@ function upkeepJob({ config, services, store, log, incarnation }: Gateway): Job 
     clock: systemClock,
     log,
     run: async () => {
+      const clockBelieved = await isBelieved(keeper, log);
+      const evidence = { secondLook, clockBelieved };
       for (const { region } of config.regions) {
         try {
-          await deleteDueKeys(services, region, onFailure(log, region));
-          await undoStaleCreations(services, region, onFailure(log, region));
+          await deleteDueKeys(services, region, evidence, onFailure(log, region));
+          await undoStaleCreations(services, region, evidence, onFailure(log, region));
         } catch (error) {
           log.error(`upkeep of ${region}: ${String(error)}`);
         }
       }
     },
   });
+}
+
+/** A word that is not on record does not count, nor a look that could not be kept. */
+async function isBelieved(keeper: ClockKeeper, log: Log): Promise<boolean> {
+  try {
+    return (await keeper.look()) === undefined;
+  } catch (error) {
+    log.error(`no scheduled deletion is carried out, the clock cannot be judged: ${String(error)}`);
+    return false;
+  }
 }
 
 /** Gives what a crash interrupted its end in the log. A disk that is full at the start is waited for. */
@@ -275,7 +318,7 @@ function verifyAudit({ audit, services, config, log }: Gateway): BackgroundVerif
 }
 
 function createAdmin(
-  { audit, store, tokens, metrics, config }: Gateway,
+  { audit, store, tokens, keeper, metrics, config }: Gateway,
   verification: BackgroundVerification,
 ): DrainableServer {
   const ready = (): Readiness => {
@@ -283,6 +326,7 @@ function createAdmin(
     const broken = store.integrityFailures();
     const token = tokens.isUp(config.defaultRegion);
     const verified = verification.state();
+    const doubt = keeper.doubt();
     return {
       ready: writable && token,
       checks: {
@@ -294,11 +338,13 @@ function createAdmin(
         integrity: { ok: broken.length === 0, ...detailOf(broken) },
         // An alarm too.
         auditVerified: { ok: verified.state !== 'damaged', detail: verified.detail },
+        clock: { ok: doubt === undefined, ...detailOf(doubt === undefined ? [] : [doubt]) },
       },
     };
   };
   const text = (): Promise<string> => {
     metrics.auditWritable(audit.state().writable);
+    metrics.clockBelieved(keeper.doubt() === undefined);
     metrics.integrityFailures(store.integrityFailures().length);
     const { damagedLanes, records, endedAtMs } = verification.state();
     metrics.auditVerified(damagedLanes, records, endedAtMs);

@@ -59,6 +59,14 @@ export async function runCommand(words: readonly string[]): Promise<number> {
       code = { sound: exitCodes.ok, damaged: exitCodes.failed, unreadable: exitCodes.usage }[verdict];
     });
   program
+    .command('confirm-clock')
+    .description("say that the machine's clock is right, when the daemon doubts it and holds scheduled deletions")
+    .requiredOption('--home <folder>', "the daemon's home")
+    .action(async ({ home }: { home: string }) => {
+      const { confirmClock } = await import('./confirm-clock.js');
+      console.log(`confirmed: it is ${new Date(confirmClock(home)).toISOString()}`);
+    });
+  program
     .command('version')
     .description('print the version')
     .action(() => console.log(version()));

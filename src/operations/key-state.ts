@@ -125,8 +125,8 @@ export const cancelKeyDeletion = define({
   audited: { request: ['KeyId'], response: (output: { KeyId: string }) => ({ ...output }) },
   run: async (_input, call) => {
     const key = await call.services.store.keys.update(keyAt(call, 0), (row) => {
-      // Once it is due the material may be gone already: what the deletion job has begun is not stopped.
-      if (row.status !== 'pendingDeletion' || (row.deletionAtMs ?? 0) <= call.services.clock.now()) {
+      // What the deletion job has begun is `deleting`, and not stopped; until then a wrong clock must not keep anybody from this.
+      if (row.status !== 'pendingDeletion') {
         throw new BridgeError('KMSInvalidStateException', `${arnOfKey(row)} is not pending deletion.`);
       }
       return { ...row, status: 'disabled', deletionAtMs: undefined };

@@ -4,17 +4,37 @@ import { BridgeError } from '../kernel/errors.js';
 import { ckaIdOf, type Key } from '../model/key.js';
 import { destroyMaterial } from '../operations/backing-key.js';
 import type { Services } from '../operations/define.js';
+import type { SecondLook } from './second-look.js';
 import { audited, ofKey } from './service-event.js';
 
 /** Gets what could not be done about one key; the others are not kept waiting by it. */
 export type OnFailure = (key: Key, error: unknown) => void;
 
-/** A CreateKey that has not ended after this long never will: a token call has ten minutes at most. */
-const creationMs = 60 * 60_000;
+/** What there is to say that time has passed. */
+export interface Evidence {
+  readonly secondLook: SecondLook;
+  /** False: the clock was set forward, or may have been, and nothing is due by it. */
+  readonly clockBelieved: boolean;
+}
 
-/** Material first, then the row: an object without a row could never be found again. */
-export async function deleteDueKeys(services: Services, region: string, onFailure: OnFailure): Promise<void> {
-  const due = await services.store.keys.due(region, services.clock.now());
+/**
+ * Deletes what was due an hour ago already, by a clock that is believed, and finishes deletions that had begun. Material first, then the
+ * row: an object without a row could never be found again.
+ */
+export async function deleteDueKeys(
+  services: Services,
+  region: string,
+  { secondLook, clockBelieved }: Evidence,
+  onFailure: OnFailure,
+): Promise<void> {
+  const found = await services.store.keys.due(region, services.clock.now());
+  const pending = clockBelieved ? found.filter(({ status }) => status !== 'deleting') : [];
+  const ripe = secondLook.ripe(
+    `deletion ${region}`,
+    pending,
+    (key) => `${key.accountId} ${key.keyId} ${key.deletionAtMs}`,
+  );
+  const due = [...found.filter(({ status }) => status === 'deleting'), ...ripe];
   // A token that is away would leave two records a minute for each of them.
   if (due.length > 0) await services.token(region).info();
   for (const key of due) {
@@ -37,12 +57,20 @@ const claim =
     return { ...key, status: 'deleting' };
   };
 
-/** Keys whose creation failed while the daemon went on: nobody was told of them. */
-export async function undoStaleCreations(services: Services, region: string, onFailure: OnFailure): Promise<void> {
-  const before = services.clock.now() - creationMs;
-  for (const key of await services.store.keys.unsettled(region, () => true)) {
-    if (key.status === 'creating' && key.createdAtMs < before) await attempt(key, onFailure, () => undo(services, key));
-  }
+/**
+ * Keys whose creation failed while the daemon went on: nobody was told of them. One that has been under way for an hour of this process's
+ * life never ends: a token call has ten minutes at most. The wall clock has no say in it.
+ */
+export async function undoStaleCreations(
+  services: Services,
+  region: string,
+  { secondLook }: Evidence,
+  onFailure: OnFailure,
+): Promise<void> {
+  const unsettled = await services.store.keys.unsettled(region, () => true);
+  const creating = unsettled.filter(({ status }) => status === 'creating');
+  const stale = secondLook.ripe(`creation ${region}`, creating, (key) => `${key.accountId} ${key.keyId}`);
+  for (const key of stale) await attempt(key, onFailure, () => undo(services, key));
 }
 
 async function attempt(key: Key, onFailure: OnFailure, change: () => Promise<unknown>): Promise<void> {

@@ -46,7 +46,9 @@ export function secureHome(home: string): void {
 }
 
 /** The daemon's own in the home itself. What else lies there, such as a configuration, is its operator's. */
-const files: ReadonlySet<string> = new Set(['dev.env', 'dev.env.draft', 'credentials', 'credentials.draft']);
+const files: ReadonlySet<string> = new Set(
+  ['dev.env', 'credentials', 'clock'].flatMap((name) => [name, `${name}.draft`]),
+);
 
 /** Development mode: writes a Region's SoftHSM configuration from the project's template, so that the system's is never read. */
 export function prepareSofthsm(region: RegionConfig): void {

@@ -8,6 +8,7 @@ export interface Metrics {
   auditWritable(writable: boolean): void;
   tokenUp(region: string, up: boolean): void;
   tokenBroken(region: string, broken: boolean): void;
+  clockBelieved(believed: boolean): void;
   integrityFailures(count: number): void;
   /** `endedAtMs` undefined: no verification has ended yet. */
   auditVerified(damagedLanes: number, records: number, endedAtMs: number | undefined): void;
@@ -62,6 +63,9 @@ export function createMetrics(): Metrics {
   const verifiedAt = new Gauge({
     name: 'hsm_bridge_audit_verified_timestamp_seconds',
     help: 'When a verification of the whole audit log last ended; 0 before the first one has.',
+  const clock = new Gauge({
+    name: 'hsm_bridge_clock_believed',
+    help: '1 while the clock fits what is known of the time; while 0 no scheduled deletion is carried out.',
     registers,
   });
   // prom-client hashes labels at each use; a request pays for one look-up in a map instead.
@@ -81,6 +85,7 @@ export function createMetrics(): Metrics {
     auditWritable: (writable) => audit.set(writable ? 1 : 0),
     tokenUp: (region, up) => token.set({ region }, up ? 1 : 0),
     tokenBroken: (region, broken) => refused.set({ region }, broken ? 1 : 0),
+    clockBelieved: (believed) => clock.set(believed ? 1 : 0),
     integrityFailures: (count) => integrity.set(count),
     auditVerified(damagedLanes, records, endedAtMs) {
       damaged.set(damagedLanes);

@@ -52,7 +52,14 @@ export class LeaseRows implements LeaseStore {
           conflict
             .column('name')
             .doUpdateSet({ holder, expires_at_ms: now + ttlMs })
-            .where((eb) => eb.or([eb('leases.holder', '=', holder), eb('leases.expires_at_ms', '<=', now)])),
+            .where((eb) =>
+              eb.or([
+                eb('leases.holder', '=', holder),
+                eb('leases.expires_at_ms', '<=', now),
+                // Taken by a clock that was ahead: it would keep everybody from the work until then.
+                eb('leases.expires_at_ms', '>', now + 2 * ttlMs),
+              ]),
+            ),
         )
         .executeTakeFirst(),
     );

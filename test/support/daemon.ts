@@ -1,6 +1,6 @@
 // The real daemon (dist/main.js) in a home of its own, with clients for it. Whatever a test does, no process it started outlives the
 // test's own process, and `clean` fails when one had to be ended by force.
-import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -79,6 +79,13 @@ export class TestDaemon {
       ...env,
     });
     return this.#run;
+  }
+
+  /** What its operator types when the clock, which runs `shiftMs` ahead, is right. */
+  confirmClock(shiftMs: number): string {
+    const shift = preloadUrl('shift-clock.mjs', { ms: String(shiftMs) });
+    const words = [`--import=${shift}`, program, 'confirm-clock', '--home', this.home];
+    return execFileSync(process.execPath, words, { env: bareEnvironment(), encoding: 'utf8' });
   }
 
   get run(): Run {

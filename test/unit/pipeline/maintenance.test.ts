@@ -3,22 +3,42 @@ import * as kms from '@aws-sdk/client-kms';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BridgeError } from '../../../src/kernel/errors.js';
 import type { Key } from '../../../src/model/key.js';
-import { deleteDueKeys, reconcile, undoStaleCreations } from '../../../src/pipeline/maintenance.js';
+import * as maintenance from '../../../src/pipeline/maintenance.js';
+import { reconcile } from '../../../src/pipeline/maintenance.js';
+import { SecondLook } from '../../../src/pipeline/second-look.js';
 import { accounts, region, startLine, type TestLine } from '../../support/line.js';
 
 const dayMs = 86_400_000;
+const hourMs = 3_600_000;
 
 let line: TestLine;
 let client: kms.KMSClient;
 let failures: string[];
+let monotonicMs: number;
+let secondLook: SecondLook;
 const onFailure = (key: Key, error: unknown): void => void failures.push(`${key.keyId} ${String(error)}`);
 
 beforeEach(async () => {
   line = await startLine();
   client = line.client();
   failures = [];
+  monotonicMs = 0;
+  secondLook = new SecondLook({ monotonicMs: () => monotonicMs });
 });
 afterEach(() => line.close());
+
+const look = (clockBelieved = true): Promise<void> =>
+  maintenance.deleteDueKeys(line.services, region, { secondLook, clockBelieved }, onFailure);
+
+const lookForStale = (): Promise<void> =>
+  maintenance.undoStaleCreations(line.services, region, { secondLook, clockBelieved: true }, onFailure);
+
+/** A look, and another an hour later by a clock that nobody sets. */
+async function deleteDueKeys(): Promise<void> {
+  await look();
+  monotonicMs += hourMs;
+  await look();
+}
 
 async function doomedKey(): Promise<string> {
   const { KeyMetadata } = await client.send(new kms.CreateKeyCommand({}));
@@ -33,6 +53,61 @@ const ownEvents = (eventName: string): unknown[] =>
   line.audit.records
     .filter(({ record }) => record['eventName'] === eventName)
     .map(({ kind, record }) => [kind, record['errorCode']]);
+
+describe('a deletion that is due by a clock that was set forward', () => {
+  it('is carried out at a second look only, an hour later, at which it is still due', async () => {
+    const keyId = await doomedKey();
+    line.clock.offsetMs = 8 * dayMs;
+    for (const passed of [0, hourMs - 1]) {
+      monotonicMs = passed;
+      await look();
+      expect(await rowOf(keyId)).toMatchObject({ status: 'pendingDeletion' });
+    }
+    // Set right meanwhile, and forward again: the hour begins again.
+    line.clock.offsetMs = 0;
+    await look();
+    line.clock.offsetMs = 8 * dayMs;
+    monotonicMs = hourMs;
+    await look();
+    expect(await rowOf(keyId)).toMatchObject({ status: 'pendingDeletion' });
+    monotonicMs = 2 * hourMs;
+    await look();
+    expect(await rowOf(keyId)).toBeUndefined();
+    expect(failures).toEqual([]);
+  });
+
+  it('is not carried out, nor counted as seen, while the clock is not believed', async () => {
+    const keyId = await doomedKey();
+    line.clock.offsetMs = 8 * dayMs;
+    await look();
+    for (const passed of [hourMs, 100 * hourMs]) {
+      monotonicMs = passed;
+      await look(false);
+    }
+    await look();
+    expect(await rowOf(keyId)).toMatchObject({ status: 'pendingDeletion' });
+    expect(line.audit.records.filter(({ record }) => record['eventName'] === 'DeleteKey')).toEqual([]);
+  });
+
+  it('can be cancelled until it is carried out', async () => {
+    const keyId = await doomedKey();
+    line.clock.offsetMs = 8 * dayMs;
+    await look();
+    // The SDK's own clock is right; the daemon's signature check must not be what refuses it.
+    const late = new kms.KMSClient({
+      endpoint: line.endpoint,
+      region,
+      credentials: { accessKeyId: `AKIA${accounts.first}`, secretAccessKey: `secret-of-${accounts.first}` },
+      maxAttempts: 1,
+      systemClockOffset: 8 * dayMs,
+    });
+    await late.send(new kms.CancelKeyDeletionCommand({ KeyId: keyId }));
+    late.destroy();
+    monotonicMs = 2 * hourMs;
+    await look();
+    expect(await rowOf(keyId)).toMatchObject({ status: 'disabled' });
+  });
+});
 
 describe('a deletion that is due', () => {
   it('cannot be cancelled once its material is being destroyed', async () => {
@@ -52,7 +127,7 @@ describe('a deletion that is due', () => {
       return destroyKey(ckaId);
     };
     line.clock.offsetMs = 7 * dayMs + 1000;
-    await deleteDueKeys(line.services, region, onFailure);
+    await deleteDueKeys();
     expect(failures).toEqual([]);
     expect(await rowOf(keyId)).toBeUndefined();
     expect(token.objects.size).toBe(0);
@@ -69,7 +144,7 @@ describe('a deletion that is due', () => {
       await line.store.keys.update(ref, (key) => ({ ...key, status: 'disabled', deletionAtMs: undefined }));
       return line.store.keys.update(ref, change);
     });
-    await deleteDueKeys(line.services, region, onFailure);
+    await deleteDueKeys();
     expect(await rowOf(keyId)).toMatchObject({ status: 'disabled' });
     expect(line.token(region).objects.size).toBe(1);
     expect(failures).toHaveLength(1);
@@ -85,7 +160,7 @@ describe('a deletion that is due', () => {
       return destroyKey(ckaId);
     };
     line.clock.offsetMs = 8 * dayMs;
-    await deleteDueKeys(line.services, region, onFailure);
+    await deleteDueKeys();
     expect(failures).toEqual([`${stuck} BridgeError: KMSInternalException`]);
     expect(await rowOf(other)).toBeUndefined();
     line.clock.offsetMs = 0;
@@ -93,7 +168,7 @@ describe('a deletion that is due', () => {
     expect(described.KeyMetadata?.KeyState).toBe('PendingDeletion');
     token.destroyKey = destroyKey;
     line.clock.offsetMs = 8 * dayMs;
-    await deleteDueKeys(line.services, region, onFailure);
+    await deleteDueKeys();
     expect(await rowOf(stuck)).toBeUndefined();
     expect(token.objects.size).toBe(0);
   });
@@ -117,10 +192,14 @@ describe('a creation that failed', () => {
 
   it('is undone when it can no longer be on its way, with its material', async () => {
     const { keyId } = await failedCreation();
-    await undoStaleCreations(line.services, region, onFailure);
+    await lookForStale();
+    // Whatever the wall clock says.
+    line.clock.offsetMs = 365 * dayMs;
+    monotonicMs += hourMs - 1;
+    await lookForStale();
     expect(await rowOf(keyId)).toMatchObject({ status: 'creating' });
-    line.clock.offsetMs = 2 * 3_600_000;
-    await undoStaleCreations(line.services, region, onFailure);
+    monotonicMs += 1;
+    await lookForStale();
     expect(await rowOf(keyId)).toBeUndefined();
     expect(line.token(region).objects.size).toBe(0);
     expect(ownEvents('UndoCreateKey')).toEqual([

@@ -1,0 +1,48 @@
+// When the log was last written, by its own records: evidence of what time it has been already.
+import { join } from 'node:path';
+import { type Disk, hasCode, systemDisk } from '../kernel/disk.js';
+import { listSegments } from './segment.js';
+
+/** Holds the longest line. */
+const tailBytes = 256 * 1024;
+
+/** The time of the newest last record of all lanes of `directory`, in ms; undefined when there is none. Throws the disk's errors. */
+export async function newestRecordMs(directory: string, disk: Disk = systemDisk): Promise<number | undefined> {
+  let names: readonly string[];
+  try {
+    names = await disk.list(directory);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+  const lanes = names.filter((name) => /^lane-\d+$/.test(name));
+  const times = await Promise.all(lanes.map((name) => newestOfLane(join(directory, name), disk)));
+  const known = times.filter((time) => time !== undefined);
+  return known.length === 0 ? undefined : Math.max(...known);
+}
+
+async function newestOfLane(directory: string, disk: Disk): Promise<number | undefined> {
+  for (const { path } of (await listSegments(disk, directory)).reverse()) {
+    const size = await disk.size(path);
+    if (size === undefined) continue;
+    const length = Math.min(size, tailBytes);
+    const time = timeOf(await disk.read(path, size - length, length));
+    if (time !== undefined) return time;
+  }
+  return undefined;
+}
+
+/** Of the last whole line. A crash may have left a part of one behind it; damage is for the lane's own start to find. */
+function timeOf(bytes: Buffer): number | undefined {
+  const end = bytes.lastIndexOf(10);
+  if (end < 1) return undefined;
+  try {
+    const line = JSON.parse(bytes.toString('utf8', bytes.lastIndexOf(10, end - 1) + 1, end)) as {
+      readonly record?: { readonly eventTime?: string };
+    };
+    const time = Date.parse(line.record?.eventTime ?? '');
+    return Number.isNaN(time) ? undefined : time;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,20 @@
+// `hsm-bridge confirm-clock`: an operator's word that the machine's clock is right. It works on the home alone, whether a daemon runs or not.
+import { lstatSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { presentPoint, writePoint } from '../process/clock-point.js';
+import { FatalError } from '../process/fatal.js';
+import { whenWritable } from '../process/home.js';
+
+/** Returns the time that is confirmed, in ms. Throws FatalError home-unsafe for what is not a home of this user, home-unwritable. */
+export function confirmClock(named: string): number {
+  const home = resolve(named);
+  const stats = lstatSync(home, { throwIfNoEntry: false });
+  if (stats?.isDirectory() !== true)
+    throw new FatalError('home-unsafe', `${home} is no folder: name the daemon's home`);
+  if (stats.uid !== process.geteuid?.()) {
+    throw new FatalError('home-unsafe', `${home} belongs to user ${stats.uid}: type this as that user`);
+  }
+  const present = { ...presentPoint(Date.now()), confirmed: true };
+  whenWritable(home, () => writePoint(home, present));
+  return present.wallMs;
+}
