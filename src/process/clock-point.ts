@@ -4,18 +4,16 @@
 import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { uptime } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { writeDurably } from '../kernel/durable-file.js';
 
 /** A moment by the clock, and by what the kernel counts from the machine's start on, also while it sleeps (CLOCK_BOOTTIME). */
-const pointSchema = z.object({
-  wallMs: z.number(),
-  boot: z.string(),
-  uptimeMs: z.number(),
+export interface ClockPoint {
+  readonly wallMs: number;
+  readonly boot: string;
+  readonly uptimeMs: number;
   /** Written by the operator's command, and not yet in the audit log. */
-  confirmed: z.boolean(),
-});
-export type ClockPoint = z.infer<typeof pointSchema>;
+  readonly confirmed: boolean;
+}
 
 /** Time servers step a clock by less. */
 const stepMs = 5 * 60_000;
@@ -43,7 +41,9 @@ export function readPoint(home: string): ClockPoint | undefined {
     throw error;
   }
   try {
-    return pointSchema.safeParse(JSON.parse(text)).data;
+    const { wallMs, boot, uptimeMs, confirmed } = JSON.parse(text) as Partial<ClockPoint>;
+    const isPoint = Number.isFinite(wallMs) && typeof boot === 'string' && Number.isFinite(uptimeMs);
+    return isPoint ? ({ wallMs, boot, uptimeMs, confirmed: confirmed === true } as ClockPoint) : undefined;
   } catch {
     return undefined;
   }
