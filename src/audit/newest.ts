@@ -1,10 +1,7 @@
 // When the log was last written, by its own records: evidence of what time it has been already.
 import { join } from 'node:path';
 import { type Disk, hasCode, systemDisk } from '../kernel/disk.js';
-import { listSegments } from './segment.js';
-
-/** Holds the longest line. */
-const tailBytes = 256 * 1024;
+import { longestLineBytes, segmentPath, segmentsAmong } from './segment.js';
 
 /** The time of the newest last record of all lanes of `directory`, in ms; undefined when there is none. Throws the disk's errors. */
 export async function newestRecordMs(directory: string, disk: Disk = systemDisk): Promise<number | undefined> {
@@ -22,10 +19,11 @@ export async function newestRecordMs(directory: string, disk: Disk = systemDisk)
 }
 
 async function newestOfLane(directory: string, disk: Disk): Promise<number | undefined> {
-  for (const { path } of (await listSegments(disk, directory)).reverse()) {
+  for (const firstSeq of segmentsAmong(await disk.list(directory)).reverse()) {
+    const path = segmentPath(directory, firstSeq);
     const size = await disk.size(path);
     if (size === undefined) continue;
-    const length = Math.min(size, tailBytes);
+    const length = Math.min(size, 2 * longestLineBytes);
     const time = timeOf(await disk.read(path, size - length, length));
     if (time !== undefined) return time;
   }

@@ -63,6 +63,8 @@ export function createMetrics(): Metrics {
   const verifiedAt = new Gauge({
     name: 'hsm_bridge_audit_verified_timestamp_seconds',
     help: 'When a verification of the whole audit log last ended; 0 before the first one has.',
+    registers,
+  });
   const clock = new Gauge({
     name: 'hsm_bridge_clock_believed',
     help: '1 while the clock fits what is known of the time; while 0 no scheduled deletion is carried out.',
