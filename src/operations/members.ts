@@ -22,12 +22,15 @@ export const marker = optional(text({ min: 1, max: 1024, pattern: '[\\u0020-\\u0
 export const policy = text({ min: 1, max: 131_072, pattern: '[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+' });
 const tagKey = text({ min: 1, max: 128 });
 const tag = struct({ TagKey: required(tagKey), TagValue: required(text({ min: 0, max: 256 })) });
-/** How many is for `requireValidTags` to say: the model has no maximum. */
-export const tags = list(tag);
-export const tagKeys = list(tagKey);
+/** The model has no maximum. Up to here `requireValidTags` says that they are too many, as AWS does, whose quota is 50. */
+const mostTags = 1000;
+export const tags = list(tag, mostTags);
+export const tagKeys = list(tagKey, mostTags);
 export const dryRun = withDefault(boolean, false);
 export const grantTokens = withDefault(list(text({ min: 1, max: 8192 }), 10), []);
-export const encryptionContext = withDefault(stringMap, {});
+/** AWS's bound for all of a context together. */
+const mostContextBytes = 8192;
+export const encryptionContext = withDefault(stringMap(mostContextBytes), {});
 export const encryptionAlgorithm = withDefault(
   oneOf(['SYMMETRIC_DEFAULT', 'RSAES_OAEP_SHA_1', 'RSAES_OAEP_SHA_256', 'SM2PKE']),
   'SYMMETRIC_DEFAULT',

@@ -20,6 +20,8 @@ export interface Incoming {
   readonly refusal: BridgeError | undefined;
   readonly operation: (caller: Caller) => AnyOperation;
   readonly json: () => unknown;
+  /** The same JSON with each number as the text it was written in. */
+  readonly numbersAsText: () => unknown;
 }
 
 export interface Line {
@@ -46,7 +48,7 @@ export async function perform(line: Line, incoming: Incoming): Promise<Outcome> 
     if (incoming.refusal !== undefined) throw incoming.refusal;
     const caller = trail.caller(await line.authenticator.authenticate(incoming.request));
     const operation = trail.operation(incoming.operation(caller));
-    const input = trail.input(readInput(operation.input, incoming.json()));
+    const input = trail.input(readInput(operation.input, incoming.json(), incoming.numbersAsText));
     const resources = trail.resources(await resolve(services.store, caller, operation, input, line.fault));
     const keys = authorize(caller, operation, resources, input, line.fault);
     checkKeyState(operation.state, resources);
@@ -54,11 +56,11 @@ export async function perform(line: Line, incoming: Incoming): Promise<Outcome> 
     const alias = resources.find((resource) => resource.alias !== undefined)?.alias;
     const call = { principal, region, accountId: principal.accountId, requestId, nowMs, keys, alias, services };
     operation.check?.(input, call);
+    audit.requireWritable();
     if (input.DryRun === true) {
       await operation.rehearse?.(input, call);
       throw dryRun();
     }
-    audit.requireWritable();
     if (operation.mutates) await audit.append('intent', trail.intent());
     const output = await operation.run(input, call);
     await audit.append('event', trail.success(output));

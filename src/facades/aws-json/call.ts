@@ -1,11 +1,11 @@
 // One HTTP request as the line takes it in, and its outcome as AWS writes it.
-import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { BridgeError } from '../../kernel/errors.js';
 import type { AnyOperation } from '../../operations/define.js';
 import { operations } from '../../operations/index.js';
 import type { Incoming, Outcome } from '../../pipeline/perform.js';
 import { errorBody, statusOf } from './errors.js';
+import { parseJson, parseNumbersAsText } from './json.js';
 
 const target = /^TrentService\.([A-Za-z]{1,64})$/;
 const contentType = 'application/x-amz-json-1.1';
@@ -21,6 +21,7 @@ export function incomingOf(request: IncomingMessage, body: Buffer, refusal: Brid
     refusal,
     operation: (caller) => operationOf(caller.service, operationName),
     json: () => parseJson(body),
+    numbersAsText: () => parseNumbersAsText(body),
   };
 }
 
@@ -62,15 +63,6 @@ function operationOf(service: string, name: string | undefined): AnyOperation {
   const operation = service === 'kms' && name !== undefined ? operations.get(name) : undefined;
   if (operation === undefined) throw new BridgeError('UnknownOperationException');
   return operation;
-}
-
-function parseJson(body: Buffer): unknown {
-  if (!isUtf8(body)) throw new BridgeError('SerializationException', 'The request is not valid UTF-8.');
-  try {
-    return JSON.parse(body.toString('utf8'));
-  } catch {
-    throw new BridgeError('SerializationException', 'The request is not valid JSON.');
-  }
 }
 
 /** Blobs are base64; they stand at the top level of every output that has any. */

@@ -64,9 +64,14 @@ describe('tags', () => {
 
   it('are read no further than an answer may grow', async () => {
     expect(await tag([{ TagKey: '', TagValue: '' }])).toMatch(/Value '' at 'tags\.1\.member\.tagKey' failed/);
-    const answer = await tag(Array.from({ length: 10_000 }, () => ({ TagKey: '', TagValue: '' })));
+    const answer = await tag(Array.from({ length: 1000 }, () => ({ TagKey: '', TagValue: '' })));
     expect(answer).toMatch(/^ValidationException: 100 validation errors detected: /);
     expect(answer.length).toBeLessThan(20_000);
+    expect(await tag(numbered(1000))).toBe('TagException: Too many tags');
+    expect(await tag(numbered(1001))).toBe(
+      "ValidationException: 1 validation error detected: Value at 'tags' failed to satisfy constraint: Member must have length less than or equal to 1000",
+    );
+    expect(await tag(numbered(10_000))).toBe('ValidationException: The request has more than 8192 JSON values.');
   });
 });
 
