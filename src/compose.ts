@@ -17,6 +17,7 @@ import { BridgeError } from './kernel/errors.js';
 import { systemRandom } from './kernel/random.js';
 import { isAbandoned, laneIncarnation } from './model/lane.js';
 import type { Services } from './operations/define.js';
+import { Budgets } from './pipeline/budgets.js';
 import { closeInterrupted } from './pipeline/interrupted.js';
 import { deleteDueKeys, reconcile, undoStaleCreations, type OnFailure } from './pipeline/maintenance.js';
 import { createMessageCount } from './pipeline/message-count.js';
@@ -38,6 +39,8 @@ import { createRegionTokens, type RegionTokens } from './token/regions.js';
 
 const upkeepEveryMs = 60_000;
 const auditRetryMs = 1000;
+/** Of one account: a quarter of the places that a gateway has. */
+const requestsInFlight = 1024;
 
 interface Gateway {
   readonly config: GatewayConfig;
@@ -190,6 +193,7 @@ function createServer({ config, services, store, metrics, log }: Gateway): Drain
     line: {
       services,
       authenticator,
+      budgets: new Budgets({ ...config.limits, requestsInFlight }, (budget) => metrics.throttled(budget)),
       defaultRegion: config.defaultRegion,
       fault: createFaultLog(log, systemClock),
     },

@@ -9,6 +9,7 @@ import { mostRecordBytes } from '../model/audit-record.js';
 import type { AuditKind, AuditLog } from '../ports/audit.js';
 import { Batch } from './batch.js';
 import { type ChainHead, chainLine, lineHash } from './chain.js';
+import type { FloodOptions } from './flood-limiter.js';
 import type { Intents } from './intents.js';
 import type { LaneLock } from './lock.js';
 import { markClosed } from './closed.js';
@@ -17,6 +18,7 @@ import { makeReserve } from './reserve.js';
 import type { SegmentWriter } from './segment-writer.js';
 import { type ServiceEvent, type ServiceEventName, serviceEvents } from './service-event.js';
 import { Suspension } from './suspension.js';
+import { ThrottledLimiter } from './throttled-limiter.js';
 import { UnauthenticatedLimiter } from './unauthenticated-limiter.js';
 
 export interface AuditLaneState {
@@ -58,7 +60,8 @@ export class CommittingLane implements AuditLane {
   readonly #lock: LaneLock;
   readonly #writer: SegmentWriter;
   readonly #event: ServiceEvent;
-  readonly #limiter: UnauthenticatedLimiter;
+  readonly #unauthenticated: UnauthenticatedLimiter;
+  readonly #throttled: ThrottledLimiter;
   readonly #intents: Intents;
   readonly #recovered: readonly string[];
   readonly #settledSeq: number;
@@ -80,12 +83,14 @@ export class CommittingLane implements AuditLane {
     this.#lock = lock;
     this.#writer = writer;
     this.#event = serviceEvents(setup.clock, setup.random ?? systemRandom, setup.awsRegion ?? 'local');
-    this.#limiter = new UnauthenticatedLimiter({
+    const flood: FloodOptions = {
       append: (record) => this.append('event', record),
       appendOwn: (record) => (this.#blocked ? Promise.reject(cannotWrite()) : this.#enqueue('event', record)),
       event: this.#event,
       clock: setup.clock,
-    });
+    };
+    this.#unauthenticated = new UnauthenticatedLimiter(flood);
+    this.#throttled = new ThrottledLimiter(flood);
     this.#intents = recovered.intents;
     this.#recovered = recovered.intents.records;
     this.#settledSeq = recovered.settledSeq;
@@ -128,7 +133,11 @@ export class CommittingLane implements AuditLane {
   }
 
   appendUnauthenticated(sourceIp: string, errorCode: string, record: string): Promise<void> {
-    return this.#blocked ? this.append('event', record) : this.#limiter.append(sourceIp, errorCode, record);
+    return this.#blocked ? this.append('event', record) : this.#unauthenticated.append(sourceIp, errorCode, record);
+  }
+
+  appendThrottled(accountId: string, sourceIp: string, reason: string, record: string): Promise<void> {
+    return this.#blocked ? this.append('event', record) : this.#throttled.append(accountId, sourceIp, reason, record);
   }
 
   state(): AuditLaneState {
@@ -145,7 +154,7 @@ export class CommittingLane implements AuditLane {
   async close(): Promise<void> {
     if (this.#closed) return;
     const { disk, directory } = this.#setup;
-    const counted = this.#limiter.flush();
+    const counted = Promise.all([this.#unauthenticated.flush(), this.#throttled.flush()]);
     this.#closed = true;
     await this.#drain();
     await counted;

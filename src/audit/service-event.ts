@@ -3,7 +3,8 @@ import type { Clock } from '../kernel/clock.js';
 import type { Random } from '../kernel/random.js';
 import { auditRecord } from '../model/audit-record.js';
 
-export type ServiceEventName = 'AuditSuspended' | 'AuditResumed' | 'AuditRecordsRefused' | 'UnauthenticatedRequests';
+export type ServiceEventName =
+  'AuditSuspended' | 'AuditResumed' | 'AuditRecordsRefused' | 'UnauthenticatedRequests' | 'ThrottledRequests';
 
 /** `details` becomes `serviceEventDetails`; the event's time is now. */
 export type ServiceEvent = (eventName: ServiceEventName, details: Readonly<Record<string, unknown>>) => string;

@@ -1,5 +1,5 @@
 // The configuration as the supervisor uses it: complete, checked, every path absolute. Holds no secret: PINs stay in their files.
-import type { LogLevel, TokenHostConfig } from './processes.js';
+import type { AccountLimits, LogLevel, TokenHostConfig } from './processes.js';
 
 export interface RegionConfig {
   readonly region: string;
@@ -23,6 +23,7 @@ export interface DaemonConfig {
   readonly tokenDeadlineMs: number;
   readonly startDeadlineMs: number;
   readonly drainDeadlineMs: number;
+  readonly limits: AccountLimits;
   readonly logLevel: LogLevel;
 }
 

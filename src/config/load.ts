@@ -32,6 +32,10 @@ export function loadDevelopment(environment: Environment = process.env, cwd: str
     tokenDeadlineMs: defaultDeadlines.tokenMs,
     startDeadlineMs: defaultDeadlines.startMs,
     drainDeadlineMs: defaultDeadlines.drainMs,
+    limits: {
+      requestsPerSecond: parsed.HSM_BRIDGE_REQUESTS_PER_SECOND,
+      auditBytesPerSecond: parsed.HSM_BRIDGE_AUDIT_BYTES_PER_SECOND,
+    },
     logLevel: parsed.HSM_BRIDGE_LOG_LEVEL,
   };
 }
@@ -79,6 +83,7 @@ export async function loadFile(file: string): Promise<DaemonConfig> {
     tokenDeadlineMs: parsed.deadlines.tokenMs,
     startDeadlineMs: parsed.deadlines.startMs,
     drainDeadlineMs: parsed.deadlines.drainMs,
+    limits: parsed.limits,
     logLevel: parsed.logLevel,
   };
 }

@@ -19,6 +19,12 @@ export interface TokenHostConfig {
   readonly provision: { readonly soPinFile: string } | undefined;
 }
 
+/** Of each account in each gateway. */
+export interface AccountLimits {
+  readonly requestsPerSecond: number;
+  readonly auditBytesPerSecond: number;
+}
+
 export interface GatewayConfig {
   readonly lane: number;
   readonly gateways: number;
@@ -32,6 +38,7 @@ export interface GatewayConfig {
   readonly regions: readonly { readonly region: string; readonly socketPath: string }[];
   readonly accounts: readonly string[];
   readonly tokenDeadlineMs: number;
+  readonly limits: AccountLimits;
   readonly log: { readonly style: 'json' | 'text'; readonly level: LogLevel };
 }
 

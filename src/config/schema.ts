@@ -4,6 +4,12 @@ import { z } from 'zod';
 
 export const defaultDeadlines = { tokenMs: 10_000, startMs: 60_000, drainMs: 15_000 } as const;
 
+/**
+ * Of each account in each gateway. Above what one account alone makes a gateway do on two cores (16,000 Encrypts and 20 MB of log a second
+ * were measured), so that nobody who is alone is slowed down; below it is for those who know their tenants and their disk.
+ */
+export const defaultLimits = { requestsPerSecond: 20_000, auditBytesPerSecond: 33_554_432 } as const;
+
 const port = z.int().min(0).max(65_535);
 const regionName = z
   .string()
@@ -85,6 +91,24 @@ export const fileSchema = z
           .describe('Milliseconds that requests in flight have to finish at shutdown.'),
       })
       .prefault({}),
+    limits: z
+      .strictObject({
+        requestsPerSecond: z
+          .int()
+          .min(1)
+          .max(1_000_000)
+          .default(defaultLimits.requestsPerSecond)
+          .describe('Calls a second that one account may make of one gateway; further ones are throttled.'),
+        auditBytesPerSecond: z
+          .int()
+          .min(1024)
+          .max(1_000_000_000)
+          .default(defaultLimits.auditBytesPerSecond)
+          .describe(
+            "Bytes a second that one account's records may take in one gateway's audit log; then it is throttled.",
+          ),
+      })
+      .prefault({}),
     logLevel: z
       .enum(['error', 'warn', 'info', 'debug'])
       .default('info')
@@ -115,6 +139,16 @@ export const environmentSchema = z.strictObject({
     .pipe(z.int().min(1).max(64))
     .prefault('1')
     .describe('Number of processes that serve HTTP.'),
+  HSM_BRIDGE_REQUESTS_PER_SECOND: text(/^\d{1,7}$/, 'a number from 1 to 1000000 is needed')
+    .transform(Number)
+    .pipe(z.int().min(1).max(1_000_000))
+    .prefault(String(defaultLimits.requestsPerSecond))
+    .describe('Calls a second that one account may make of one gateway; further ones are throttled.'),
+  HSM_BRIDGE_AUDIT_BYTES_PER_SECOND: text(/^\d{1,10}$/, 'a number from 1024 to 1000000000 is needed')
+    .transform(Number)
+    .pipe(z.int().min(1024).max(1_000_000_000))
+    .prefault(String(defaultLimits.auditBytesPerSecond))
+    .describe("Bytes a second that one account's records may take in one gateway's audit log; then it is throttled."),
   HSM_BRIDGE_LOG_LEVEL: z
     .enum(['error', 'warn', 'info', 'debug'])
     .default('info')

@@ -2,9 +2,11 @@
 import { BridgeError } from '../kernel/errors.js';
 import type { AnyOperation, Services } from '../operations/define.js';
 import { readInput } from '../operations/shapes.js';
+import type { AuditKind } from '../ports/audit.js';
 import type { SignedRequest } from '../model/request.js';
 import type { Authenticator, Caller } from '../ports/authenticator.js';
 import { authorize } from './authorize.js';
+import { type AccountBudget, type Budgets, OverBudget } from './budgets.js';
 import { checkKeyState } from './key-state.js';
 import { resolve } from './resolve.js';
 import { Trail } from './trail.js';
@@ -27,6 +29,7 @@ export interface Incoming {
 export interface Line {
   readonly services: Services;
   readonly authenticator: Authenticator;
+  readonly budgets: Budgets;
   readonly defaultRegion: string;
   /** Told of what is a fault of ours, for the operational log. The caller hears only that there was one. */
   readonly fault: (error: unknown) => void;
@@ -44,9 +47,11 @@ export async function perform(line: Line, incoming: Incoming): Promise<Outcome> 
   const { request, sourceIp, userAgent, operationName } = incoming;
   const { defaultRegion } = line;
   const trail = new Trail({ requestId, request, sourceIp, userAgent, operationName, defaultRegion }, clock, random);
+  let budget: AccountBudget | undefined;
   try {
     if (incoming.refusal !== undefined) throw incoming.refusal;
     const caller = trail.caller(await line.authenticator.authenticate(incoming.request));
+    budget = line.budgets.enter(caller.principal.accountId, incoming.request.body.length, nowMs);
     const operation = trail.operation(incoming.operation(caller));
     const input = trail.input(readInput(operation.input, incoming.json(), incoming.numbersAsText));
     const resources = trail.resources(await resolve(services.store, caller, operation, input, line.fault));
@@ -61,21 +66,37 @@ export async function perform(line: Line, incoming: Incoming): Promise<Outcome> 
       await operation.rehearse?.(input, call);
       throw dryRun();
     }
-    if (operation.mutates) await audit.append('intent', trail.intent());
+    if (operation.mutates) await append(line, budget, 'intent', trail.intent());
     const output = await operation.run(input, call);
-    await audit.append('event', trail.success(output));
+    await append(line, budget, 'event', trail.success(output));
     return { requestId, output };
   } catch (thrown) {
     const error = asBridgeError(line, thrown);
-    return { requestId, error: await recordFailure(line, trail, sourceIp, error) };
+    return { requestId, error: await recordFailure(line, budget, trail, sourceIp, error) };
+  } finally {
+    budget?.leave();
   }
 }
 
+/** The account pays for what its record takes in the log. */
+function append(line: Line, budget: AccountBudget, kind: AuditKind, record: string): Promise<void> {
+  budget.spendAudit(Buffer.byteLength(record));
+  return line.services.audit.append(kind, record);
+}
+
 /** The failure the caller hears: the one that happened, unless it cannot be recorded. */
-async function recordFailure(line: Line, trail: Trail, sourceIp: string, error: BridgeError): Promise<BridgeError> {
+async function recordFailure(
+  line: Line,
+  budget: AccountBudget | undefined,
+  trail: Trail,
+  sourceIp: string,
+  error: BridgeError,
+): Promise<BridgeError> {
   const { audit } = line.services;
   try {
-    if (trail.authenticated) await audit.append('event', trail.failure(error));
+    if (budget !== undefined) await append(line, budget, 'event', trail.failure(error));
+    else if (error instanceof OverBudget)
+      await audit.appendThrottled(error.accountId, sourceIp, error.budget, trail.failure(error));
     else await audit.appendUnauthenticated(sourceIp, error.code, trail.failure(error));
     return error;
   } catch (thrown) {

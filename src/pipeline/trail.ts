@@ -51,10 +51,6 @@ export class Trail {
     this.#random = random;
   }
 
-  get authenticated(): boolean {
-    return this.#caller !== undefined;
-  }
-
   caller(caller: Caller): Caller {
     return (this.#caller = caller);
   }

@@ -21,4 +21,9 @@ export interface AuditLog {
    * that nobody can fill the disk. Rejects as `append` does; resolves at once for a call that was only counted.
    */
   appendUnauthenticated(sourceIp: string, errorCode: string, record: string): Promise<void>;
+  /**
+   * For calls of an authenticated account that are over its budget, before any work was done for them: its first of a second is appended
+   * as it is, the rest are counted by source address and reason. Rejects and resolves as `appendUnauthenticated` does.
+   */
+  appendThrottled(accountId: string, sourceIp: string, reason: string, record: string): Promise<void>;
 }

@@ -5,6 +5,8 @@ export interface Metrics {
   requestStarted(): void;
   /** `operation`: a name of the registry or `unknown`; `code`: an error code or `OK`. */
   requestEnded(operation: string, code: string): void;
+  /** `budget`: which of an account's budgets was used up. */
+  throttled(budget: 'requestRate' | 'requestsInFlight' | 'auditBytes'): void;
   auditWritable(writable: boolean): void;
   tokenUp(region: string, up: boolean): void;
   tokenBroken(region: string, broken: boolean): void;
@@ -28,6 +30,12 @@ export function createMetrics(): Metrics {
     registers,
   });
   const inFlight = new Gauge({ name: 'hsm_bridge_requests_in_flight', help: 'Requests being served.', registers });
+  const throttled = new Counter({
+    name: 'hsm_bridge_throttled_total',
+    help: 'Requests of accounts that were over the budget.',
+    labelNames: ['budget'],
+    registers,
+  });
   const audit = new Gauge({
     name: 'hsm_bridge_audit_writable',
     help: '1 while the audit log can be written; while 0 no request is served.',
@@ -84,6 +92,7 @@ export function createMetrics(): Metrics {
       }
       counter.inc();
     },
+    throttled: (budget) => throttled.inc({ budget }),
     auditWritable: (writable) => audit.set(writable ? 1 : 0),
     tokenUp: (region, up) => token.set({ region }, up ? 1 : 0),
     tokenBroken: (region, broken) => refused.set({ region }, broken ? 1 : 0),

@@ -192,6 +192,7 @@ function gatewayConfig(config: DaemonConfig, { endpoint, admin }: ChosenPorts): 
     regions: config.regions.map(({ region, tokenHost }) => ({ region, socketPath: tokenHost.socketPath })),
     accounts: config.accounts,
     tokenDeadlineMs: config.tokenDeadlineMs,
+    limits: config.limits,
     log: { style: config.mode === 'dev' ? 'text' : 'json', level: config.logLevel },
   };
 }

@@ -6,6 +6,7 @@ import { createAuthenticator } from '../../src/authn/authenticate.js';
 import { createAwsJsonServer } from '../../src/facades/aws-json/server.js';
 import { systemRandom } from '../../src/kernel/random.js';
 import type { Services } from '../../src/operations/define.js';
+import { Budgets, type Limits } from '../../src/pipeline/budgets.js';
 import { createMessageCount } from '../../src/pipeline/message-count.js';
 import { MemoryAudit, memoryStore, MemoryToken } from './memory.js';
 
@@ -19,7 +20,13 @@ export class TestClock {
   }
 }
 
-export async function startLine() {
+const noLimits: Limits = {
+  requestsPerSecond: Number.MAX_SAFE_INTEGER,
+  auditBytesPerSecond: Number.MAX_SAFE_INTEGER,
+  requestsInFlight: Number.MAX_SAFE_INTEGER,
+};
+
+export async function startLine(limits: Partial<Limits> = {}) {
   const faults: unknown[] = [];
   const store = memoryStore();
   const audit = new MemoryAudit();
@@ -45,8 +52,10 @@ export async function startLine() {
     regions: new Set([region, 'us-east-1']),
     services: new Set(['kms', 'sts']),
   });
+  const throttled: string[] = [];
+  const budgets = new Budgets({ ...noLimits, ...limits }, (budget) => throttled.push(budget));
   const server = createAwsJsonServer({
-    line: { services, authenticator, defaultRegion: 'us-east-1', fault: (error) => faults.push(error) },
+    line: { services, authenticator, budgets, defaultRegion: 'us-east-1', fault: (error) => faults.push(error) },
     started: () => undefined,
     ended: () => undefined,
   });
@@ -55,6 +64,8 @@ export async function startLine() {
   const clients: kms.KMSClient[] = [];
   return {
     faults,
+    throttled,
+    budgets,
     services,
     store,
     audit,
@@ -78,8 +89,8 @@ export async function startLine() {
 export type TestLine = Awaited<ReturnType<typeof startLine>>;
 
 /** A line for all tests of a file, closed after them; a client of each account, and a key of the first. Awaited as the file loads. */
-export async function lineOfSuite() {
-  const line = await startLine();
+export async function lineOfSuite(limits: Partial<Limits> = {}) {
+  const line = await startLine(limits);
   afterAll(() => line.close());
   const client = line.client();
   const newKey = (input: kms.CreateKeyCommandInput = {}) => createKey(client, input);

@@ -76,6 +76,9 @@ export class MemoryAudit implements AuditLog {
 
   appendUnauthenticated = async (_sourceIp: string, _code: string, record: string): Promise<void> =>
     this.append('event', record);
+
+  appendThrottled = async (_accountId: string, _sourceIp: string, _reason: string, record: string): Promise<void> =>
+    this.append('event', record);
 }
 
 export function memoryStore(): Store & { usageTotals: Map<string, number> } {

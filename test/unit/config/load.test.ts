@@ -108,6 +108,7 @@ describe('the file of serve', () => {
       tokenDeadlineMs: 10_000,
       startDeadlineMs: 60_000,
       drainDeadlineMs: 15_000,
+      limits: { requestsPerSecond: 20_000, auditBytesPerSecond: 33_554_432 },
       logLevel: 'info',
       regions: [
         {

@@ -17,7 +17,13 @@ export async function startBareLine({ hurry = false } = {}) {
   const outcomes: string[] = [];
   let started = 0;
   const server = createAwsJsonServer({
-    line: { services: line.services, authenticator, defaultRegion: region, fault: (error) => line.faults.push(error) },
+    line: {
+      services: line.services,
+      authenticator,
+      budgets: line.budgets,
+      defaultRegion: region,
+      fault: (error) => line.faults.push(error),
+    },
     started: () => (started += 1),
     ended: (operation, outcome) => outcomes.push(`${operation} ${outcome}`),
   });
