@@ -1,6 +1,7 @@
 // One call as a CloudTrail record: a line of JSON put together from parts that are serialised once and kept. Everything a caller can
 // choose is quoted or was serialised by JSON.stringify; nothing here may hold key material, plaintext or a secret.
 import { arnOfKey, type KeyRef } from './key.js';
+import { fitted, omittedJson } from './omission.js';
 import type { Principal } from './principal.js';
 
 /** Fragments named …Json must be JSON already, on one line. */
@@ -33,22 +34,27 @@ export const mostRecordBytes = 128 * 1024;
 
 const kilobyte = 1024;
 const mostTextBytes = kilobyte;
-/** What CloudTrail puts in the place of a field that is larger than its limit. */
-const omitted = '{"omitted":true}';
 
 /**
- * The record in CloudTrail's field order (eventVersion 1.11, "CloudTrail record contents"). userAgent and errorMessage are cut to 1 KB;
- * requestParameters, responseElements and serviceEventDetails above 100 KB and additionalEventData above 28 KB are replaced by
- * `{"omitted":true}`, and so are requestParameters, then responseElements, of a record that would pass `mostRecordBytes`.
+ * The record in CloudTrail's field order (eventVersion 1.11, "CloudTrail record contents"). userAgent and errorMessage are cut to 1 KB.
+ * requestParameters and responseElements above 100 KB lose members (`fitted`), and so do requestParameters, then responseElements, of a
+ * record that would pass `mostRecordBytes`; additionalEventData above 28 KB and serviceEventDetails above 100 KB are replaced whole.
  */
 export function auditRecord(parts: AuditRecordParts): string {
   const request = limited(parts.requestParametersJson, 100 * kilobyte);
   const response = limited(parts.responseElementsJson, 100 * kilobyte);
   const record = build(parts, request, response);
   if (!exceeds(record, mostRecordBytes)) return record;
-  const smaller = build(parts, omitted, response);
-  return exceeds(smaller, mostRecordBytes) ? build(parts, omitted, omitted) : smaller;
+  const smaller = fitted(request, bytesLeft(request, record));
+  const shorter = build(parts, smaller, response);
+  return exceeds(shorter, mostRecordBytes)
+    ? build(parts, smaller, fitted(response, bytesLeft(response, shorter)))
+    : shorter;
 }
+
+/** How long a part of a record may be for the record to fit. */
+const bytesLeft = (part: string, record: string): number =>
+  Math.max(0, Buffer.byteLength(part) - (Buffer.byteLength(record) - mostRecordBytes));
 
 function build(parts: AuditRecordParts, request: string, response: string): string {
   const { additionalEventDataJson, errorCode, errorMessage, readOnly, recipientAccountId, resourcesJson } = parts;
@@ -62,7 +68,7 @@ function build(parts: AuditRecordParts, request: string, response: string): stri
   if (errorMessage !== undefined) json += ',"errorMessage":' + JSON.stringify(cut(errorMessage, mostTextBytes));
   json += ',"requestParameters":' + request + ',"responseElements":' + response;
   if (additionalEventDataJson !== undefined) {
-    json += ',"additionalEventData":' + limited(additionalEventDataJson, 28 * kilobyte);
+    json += ',"additionalEventData":' + whole(additionalEventDataJson, 28 * kilobyte);
   }
   json += ',"requestID":"' + parts.requestId + '","eventID":"' + parts.eventId + '"';
   if (readOnly !== undefined) json += readOnly ? ',"readOnly":true' : ',"readOnly":false';
@@ -71,7 +77,7 @@ function build(parts: AuditRecordParts, request: string, response: string): stri
   json += ',"managementEvent":true';
   if (recipientAccountId !== undefined) json += ',"recipientAccountId":' + quoted(recipientAccountId);
   if (serviceEventDetailsJson !== undefined) {
-    json += ',"serviceEventDetails":' + limited(serviceEventDetailsJson, 100 * kilobyte);
+    json += ',"serviceEventDetails":' + whole(serviceEventDetailsJson, 100 * kilobyte);
   }
   return json + ',"eventCategory":"Management"}';
 }
@@ -151,7 +157,9 @@ function cut(text: string, mostBytes: number): string {
   return bytes.toString('utf8', 0, end);
 }
 
-const limited = (json: string, mostBytes: number): string => (exceeds(json, mostBytes) ? omitted : json);
+const limited = (json: string, mostBytes: number): string =>
+  exceeds(json, mostBytes) ? fitted(json, mostBytes) : json;
+const whole = (json: string, mostBytes: number): string => (exceeds(json, mostBytes) ? omittedJson : json);
 
 function exceeds(text: string, mostBytes: number): boolean {
   return text.length * 3 > mostBytes && Buffer.byteLength(text) > mostBytes;

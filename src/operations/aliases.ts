@@ -2,7 +2,7 @@
 import { aliasArn, keyArn } from '../kernel/arn.js';
 import { BridgeError } from '../kernel/errors.js';
 import type { Alias } from '../model/key.js';
-import { define, keyAt, type Call } from './define.js';
+import { answerNothing, changedKey, define, keyAt, printChanged, type Call, type ChangedKey } from './define.js';
 import { namesAlias, parseKeyId } from './key-id.js';
 import { epochSeconds } from './key-metadata.js';
 import * as member from './members.js';
@@ -60,8 +60,9 @@ export const createAlias = define({
       { kind: 'key', permission: 'kms:CreateAlias', keyId: input.TargetKeyId, aliases: false },
     ];
   },
-  audited: { request: ['AliasName', 'TargetKeyId'] },
-  run: async (input, call): Promise<undefined> => {
+  audited: { request: ['AliasName', 'TargetKeyId'], response: printChanged },
+  answer: answerNothing,
+  run: async (input, call): Promise<ChangedKey> => {
     // A name that is taken is for `insert` to refuse, which comes before the quota.
     if (call.alias === undefined) await requireRoom(call, 0);
     await call.services.store.aliases.insert({
@@ -72,6 +73,7 @@ export const createAlias = define({
       createdAtMs: call.nowMs,
       updatedAtMs: call.nowMs,
     });
+    return changedKey(keyAt(call, 0));
   },
 });
 
@@ -90,12 +92,14 @@ export const updateAlias = define({
       { kind: 'keyOfAlias', permission: 'kms:UpdateAlias', aliasName: input.AliasName },
     ];
   },
-  audited: { request: ['AliasName', 'TargetKeyId'] },
-  run: async (input, call): Promise<undefined> => {
+  audited: { request: ['AliasName', 'TargetKeyId'], response: printChanged },
+  answer: answerNothing,
+  run: async (input, call): Promise<ChangedKey> => {
     const alias = existing(call, input.AliasName);
     const { keyId } = keyAt(call, 0);
     if (keyId !== alias.keyId) await requireRoom(call, 0);
     await call.services.store.aliases.update({ ...alias, keyId, updatedAtMs: call.nowMs }, alias.keyId);
+    return changedKey(keyAt(call, 0));
   },
 });
 
@@ -113,10 +117,12 @@ export const deleteAlias = define({
       { kind: 'keyOfAlias', permission: 'kms:DeleteAlias', aliasName: input.AliasName },
     ];
   },
-  audited: { request: ['AliasName'] },
-  run: async (input, call): Promise<undefined> => {
+  audited: { request: ['AliasName'], response: printChanged },
+  answer: answerNothing,
+  run: async (input, call): Promise<ChangedKey> => {
     const { keyId } = existing(call, input.AliasName);
     await call.services.store.aliases.remove(call, input.AliasName, keyId);
+    return changedKey(keyAt(call, 0));
   },
 });
 

@@ -59,6 +59,10 @@ const members = {
 };
 type CreateKeyInput = Struct<typeof members>;
 
+interface Made {
+  readonly key: Key;
+}
+
 /** AWS's default quota: keys of one account in one Region. */
 const maxKeys = 100_000;
 
@@ -90,16 +94,16 @@ export const createKey = define({
       'MultiRegion',
       'XksKeyId',
     ],
-    response: (output: { KeyMetadata: Readonly<Record<string, unknown>> }) => ({
-      KeyMetadata: withCloudTrailDates(output.KeyMetadata),
-    }),
+    response: ({ key }: Made) => ({ KeyMetadata: withCloudTrailDates(keyMetadata(key)) }),
+    made: ({ key }: Made) => key,
   },
+  answer: ({ key }: Made) => ({ KeyMetadata: keyMetadata(key) }),
   check: (input: CreateKeyInput, call) => {
     requireSupported(input);
     requireValidTags(input.Tags);
     if (input.Policy !== undefined) requireNoLockout(input.Policy, input.BypassPolicyLockoutSafetyCheck, call);
   },
-  run: async (input: CreateKeyInput, call) => {
+  run: async (input: CreateKeyInput, call): Promise<Made> => {
     const { services, region, accountId, nowMs } = call;
     if ((await services.store.keys.count({ region, accountId })) >= maxKeys) {
       throw new BridgeError('LimitExceededException', `The account has reached its quota of ${maxKeys} KMS keys.`);
@@ -122,7 +126,7 @@ export const createKey = define({
       incarnation: services.incarnation,
     };
     await services.store.keys.insert(row);
-    return { KeyMetadata: keyMetadata(await generatePending(services, row)) };
+    return { key: await generatePending(services, row) };
   },
 });
 

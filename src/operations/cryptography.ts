@@ -26,6 +26,13 @@ export function refuseRecipient(recipient: object | undefined): void {
   }
 }
 
+interface Encrypted {
+  readonly CiphertextBlob: Buffer;
+  readonly KeyId: string;
+  readonly EncryptionAlgorithm: string;
+  readonly KeyMaterialId: string;
+}
+
 export const encrypt = define({
   name: 'Encrypt',
   readOnly: true,
@@ -41,9 +48,15 @@ export const encrypt = define({
     DryRun: member.dryRun,
   }),
   targets: (input) => [{ kind: 'key', permission: 'kms:Encrypt', keyId: input.KeyId, aliases: true }],
-  audited: { request: ['KeyId', 'EncryptionContext', 'EncryptionAlgorithm', 'DryRun'] },
+  audited: { request: ['KeyId', 'EncryptionContext', 'EncryptionAlgorithm', 'DryRun'], additional: ['KeyMaterialId'] },
+  // AWS's Encrypt names the material in the record alone.
+  answer: ({ CiphertextBlob, KeyId, EncryptionAlgorithm }: Encrypted) => ({
+    CiphertextBlob,
+    KeyId,
+    EncryptionAlgorithm,
+  }),
   check: (input, call) => requireSymmetric(input.EncryptionAlgorithm, keyAt(call, 0).spec),
-  run: async (input, call) => {
+  run: async (input, call): Promise<Encrypted> => {
     const { key, material } = await sealing(call, 0);
     const aad = material.aad(input.EncryptionContext);
     const sealed = await call.services.token(key.region).encrypt(material.ckaId, aad, input.Plaintext);
@@ -51,6 +64,7 @@ export const encrypt = define({
       CiphertextBlob: Buffer.concat([material.header, sealed]),
       KeyId: arnOfKey(key),
       EncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
+      KeyMaterialId: material.backing.materialId,
     };
   },
 });

@@ -2,7 +2,7 @@
 // it accepts, how it runs and what of it is audited. The line, the AWS façade, the audit and the documentation all read it from here.
 import type { Clock } from '../kernel/clock.js';
 import type { Random } from '../kernel/random.js';
-import type { Alias, Key } from '../model/key.js';
+import { arnOfKey, type Alias, type Key, type KeyRef } from '../model/key.js';
 import type { Principal } from '../model/principal.js';
 import type { AuditLog } from '../ports/audit.js';
 import type { Store } from '../ports/store.js';
@@ -59,6 +59,8 @@ export interface Call {
 export interface Audited<I, O> {
   readonly request: readonly (keyof I & string)[];
   readonly response?: (output: O) => Readonly<Record<string, unknown>>;
+  /** The key that came into being: the record's resource. */
+  readonly made?: (output: O) => KeyRef;
   /** Names of output members printed under additionalEventData. */
   readonly additional?: readonly (keyof O & string)[];
 }
@@ -79,6 +81,8 @@ export interface Operation<I = never, O = unknown> {
   /** What DryRun must try as well, for its answer to be true. Throws; may ask the token; changes nothing and counts no message. */
   readonly rehearse?: (input: I, call: Call) => Promise<void>;
   readonly run: (input: I, call: Call) => Promise<O>;
+  /** What of the output leaves as the answer, if not all of it: the rest is for the record. */
+  readonly answer?: (output: O) => object | undefined;
   readonly audited: Audited<I, O>;
 }
 
@@ -95,6 +99,15 @@ export function define<I, O extends object | undefined>(operation: Operation<I &
   // The registry hands each operation only what its own `input` shape made, so widening the types is safe here and nowhere else.
   return operation as unknown as AnyOperation;
 }
+
+/** A change of a key that AWS answers with nothing, and whose record names the key (CloudTrail's responseElements since December 2022). */
+export interface ChangedKey {
+  readonly KeyId: string;
+}
+
+export const changedKey = (key: KeyRef): ChangedKey => ({ KeyId: arnOfKey(key) });
+export const printChanged = ({ KeyId }: ChangedKey): Readonly<Record<string, unknown>> => ({ KeyId });
+export const answerNothing = (): undefined => undefined;
 
 /** The n-th key of an authorized call: `resolve` put it there, or the call would not have come so far. */
 export function keyAt(call: Call, n: number): Key {

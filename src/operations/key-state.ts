@@ -2,7 +2,7 @@
 import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, type Key } from '../model/key.js';
 import { keyArn } from '../kernel/arn.js';
-import { define, keyAt, type Permission } from './define.js';
+import { answerNothing, changedKey, define, keyAt, printChanged, type ChangedKey, type Permission } from './define.js';
 import { epochSeconds, keyMetadata, withCloudTrailDates } from './key-metadata.js';
 import * as member from './members.js';
 import { paginate } from './pagination.js';
@@ -47,9 +47,11 @@ export const updateKeyDescription = define({
   state: 'manageable',
   input: struct({ KeyId: required(member.keyId), Description: required(member.description) }),
   targets: (input) => [{ kind: 'key', permission: 'kms:UpdateKeyDescription', keyId: input.KeyId, aliases: false }],
-  audited: { request: ['KeyId', 'Description'] },
-  run: async (input, call): Promise<undefined> => {
+  audited: { request: ['KeyId', 'Description'], response: printChanged },
+  answer: answerNothing,
+  run: async (input, call): Promise<ChangedKey> => {
     await call.services.store.keys.update(keyAt(call, 0), (key) => ({ ...key, description: input.Description }));
+    return changedKey(keyAt(call, 0));
   },
 });
 
@@ -63,9 +65,11 @@ function switchKey(name: 'EnableKey' | 'DisableKey', status: 'enabled' | 'disabl
     state: 'manageable',
     input: struct({ KeyId: required(member.keyId) }),
     targets: (input) => [{ kind: 'key', permission, keyId: input.KeyId, aliases: false }],
-    audited: { request: ['KeyId'] },
-    run: async (_input, call): Promise<undefined> => {
+    audited: { request: ['KeyId'], response: printChanged },
+    answer: answerNothing,
+    run: async (_input, call): Promise<ChangedKey> => {
       await call.services.store.keys.update(keyAt(call, 0), (key) => ({ ...notPendingDeletion(key), status }));
+      return changedKey(keyAt(call, 0));
     },
   });
 }

@@ -1,7 +1,7 @@
 // Tags of keys: TagResource, UntagResource, ListResourceTags.
 import { BridgeError } from '../kernel/errors.js';
 import type { Tag } from '../model/key.js';
-import { define, keyAt } from './define.js';
+import { answerNothing, changedKey, define, keyAt, printChanged, type ChangedKey } from './define.js';
 import * as member from './members.js';
 import { paginate } from './pagination.js';
 import { required, struct } from './shapes.js';
@@ -38,9 +38,10 @@ export const tagResource = define({
   state: 'manageable',
   input: struct({ KeyId: required(member.keyId), Tags: required(member.tags) }),
   targets: (input) => [{ kind: 'key', permission: 'kms:TagResource', keyId: input.KeyId, aliases: false }],
-  audited: { request: ['KeyId', 'Tags'] },
+  audited: { request: ['KeyId', 'Tags'], response: printChanged },
+  answer: answerNothing,
   check: (input) => requireValidTags(input.Tags),
-  run: async (input, call): Promise<undefined> => {
+  run: async (input, call): Promise<ChangedKey> => {
     await call.services.store.keys.update(keyAt(call, 0), (key) => {
       const merged = new Map(key.tags.map((tag) => [tag.TagKey, tag] as const));
       for (const tag of input.Tags) merged.set(tag.TagKey, tag);
@@ -48,6 +49,7 @@ export const tagResource = define({
       requireFewTags(tags);
       return { ...key, tags };
     });
+    return changedKey(keyAt(call, 0));
   },
 });
 
@@ -59,14 +61,16 @@ export const untagResource = define({
   state: 'manageable',
   input: struct({ KeyId: required(member.keyId), TagKeys: required(member.tagKeys) }),
   targets: (input) => [{ kind: 'key', permission: 'kms:UntagResource', keyId: input.KeyId, aliases: false }],
-  audited: { request: ['KeyId', 'TagKeys'] },
+  audited: { request: ['KeyId', 'TagKeys'], response: printChanged },
+  answer: answerNothing,
   check: (input) => input.TagKeys.forEach(requireUnreserved),
-  run: async (input, call): Promise<undefined> => {
+  run: async (input, call): Promise<ChangedKey> => {
     const removed = new Set(input.TagKeys);
     await call.services.store.keys.update(keyAt(call, 0), (key) => ({
       ...key,
       tags: key.tags.filter((tag) => !removed.has(tag.TagKey)),
     }));
+    return changedKey(keyAt(call, 0));
   },
 });
 

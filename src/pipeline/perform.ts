@@ -69,7 +69,7 @@ export async function perform(line: Line, incoming: Incoming): Promise<Outcome> 
     if (operation.mutates) await append(line, budget, 'intent', trail.intent());
     const output = await operation.run(input, call);
     await append(line, budget, 'event', trail.success(output));
-    return { requestId, output };
+    return { requestId, output: operation.answer === undefined ? output : operation.answer(output) };
   } catch (thrown) {
     const error = asBridgeError(line, thrown);
     return { requestId, error: await recordFailure(line, budget, trail, sourceIp, error) };

@@ -75,10 +75,11 @@ export class Trail {
     const operation = this.#operation;
     const response = operation?.audited.response?.(output);
     const responseJson = response === undefined ? 'null' : JSON.stringify(lowerMembers(response));
+    const made = operation?.audited.made?.(output);
+    const parts = this.#parts(responseJson, made && resourcesJson([keyResourceJson(made)]));
     const additional = operation === undefined ? [] : namesOf(operation).additional;
-    if (additional.length === 0 || output === undefined) return auditRecord(this.#parts(responseJson));
-    const additionalEventDataJson = JSON.stringify(pick(output, additional));
-    return auditRecord({ ...this.#parts(responseJson), additionalEventDataJson });
+    if (additional.length === 0 || output === undefined) return auditRecord(parts);
+    return auditRecord({ ...parts, additionalEventDataJson: JSON.stringify(pick(output, additional)) });
   }
 
   failure(error: BridgeError): string {
@@ -90,7 +91,7 @@ export class Trail {
     });
   }
 
-  #parts(responseElementsJson: string): AuditRecordParts {
+  #parts(responseElementsJson: string, resources = this.#resourcesJson()): AuditRecordParts {
     const start = this.#start;
     const caller = this.#caller;
     const operation = this.#operation;
@@ -108,9 +109,13 @@ export class Trail {
       requestId: start.requestId,
       eventId: this.#random.uuid(),
       readOnly: operation?.readOnly ?? true,
-      resourcesJson: this.#resources.length === 0 ? undefined : resourcesOf(this.#resources),
+      resourcesJson: resources,
       recipientAccountId: caller?.principal.accountId,
     };
+  }
+
+  #resourcesJson(): string | undefined {
+    return this.#resources.length === 0 ? undefined : resourcesOf(this.#resources);
   }
 }
 
@@ -129,12 +134,16 @@ function requestJson(operation: AnyOperation, input: Input): string {
   return names.length === 0 ? 'null' : JSON.stringify(pick(input, names));
 }
 
-/** Members with a value; false and empty maps are left out, as CloudTrail leaves out what the caller did not send. */
+/**
+ * Members with a value; false and empty maps are left out, as CloudTrail leaves out what the caller did not send. The names in a map are
+ * the caller's own and stay as they are.
+ */
 function pick(source: object, names: FieldNames['request']): Record<string, unknown> {
   const picked: Record<string, unknown> = {};
   for (const [member, printed] of names) {
     const value = (source as Record<string, unknown>)[member];
-    if (value !== undefined && value !== false && !isEmpty(value)) picked[printed] = value;
+    if (value !== undefined && value !== false && !isEmpty(value))
+      picked[printed] = Array.isArray(value) ? lowerMembers(value) : value;
   }
   return picked;
 }

@@ -93,4 +93,14 @@ describe('DryRun', () => {
     expect(await decrypt({ CiphertextBlob: undefined })).toBe(missing('ciphertextBlob'));
     expect(await reEncrypt({ CiphertextBlob: undefined })).toBe(missing('ciphertextBlob'));
   });
+
+  it('does not reach the token while the log cannot be written', async () => {
+    const opened = vi.spyOn(line.token(region), 'decrypt');
+    line.audit.writable = false;
+    const answers = [await decrypt({}), await reEncrypt({}), await failure(encrypt({ DryRun }))];
+    line.audit.writable = true;
+    expect(answers).toEqual(answers.map(() => 'KMSInternalException: The audit log cannot be written.'));
+    expect(opened).not.toHaveBeenCalled();
+    vi.restoreAllMocks();
+  });
 });
