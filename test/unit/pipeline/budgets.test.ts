@@ -35,12 +35,12 @@ describe('a budget', () => {
 
   it('counts a large body for many calls, and refuses it to nobody who has a call left', () => {
     const budgets = new Budgets({ ...plenty, requestsPerSecond: 100 }, () => undefined);
-    expect(admitted(budgets, 500, 0, { bytes: 16_384 })).toBe(34);
+    expect(admitted(budgets, 500, 0, { bytes: 8192 })).toBe(100);
+    expect(admitted(budgets, 500, 1000, { bytes: 17_408 })).toBe(10);
     const few = new Budgets({ ...plenty, requestsPerSecond: 1 }, () => undefined);
     expect(admitted(few, 5, 0, { bytes: 1_048_576 })).toBe(1);
-    expect(admitted(few, 5, 128_000)).toBe(0);
-    for (let second = 128; second < 400; second += 1) admitted(few, 0, second * 1000);
-    expect(admitted(few, 5, 400_000)).toBe(0);
+    for (let second = 1; second <= 1016; second += 1) expect(admitted(few, 1, second * 1000)).toBe(0);
+    expect(admitted(few, 5, 1_017_000)).toBe(1);
   });
 
   it('takes what records took, also when that was more than was left', () => {
