@@ -24,7 +24,7 @@ export class OverBudget extends BridgeError {
 
 /** A body up to here is that of a usual call. */
 const freeBytes = 8192;
-/** Beyond, it counts for a call more for each of these: one of 1 MiB, which takes about 10 ms, for as many as are served in 60. */
+/** Beyond, it counts for a call more for each of these, and so for more than the time it takes: meanwhile the loop serves nobody else. */
 const bytesOfOneCall = 1024;
 /** A bucket holds what comes into it in this time. */
 const burstMs = 1000;

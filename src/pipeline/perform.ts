@@ -1,4 +1,5 @@
-// The straight line. Every request travels it, in this order, and leaves exactly one audit record, on disk before the answer leaves.
+// The straight line. Every request travels it, in this order, and leaves exactly one audit record, on disk before the answer leaves; only
+// floods that were turned away before any work was done for them are counted instead.
 import { BridgeError } from '../kernel/errors.js';
 import type { AnyOperation, Services } from '../operations/define.js';
 import { readInput } from '../operations/shapes.js';

@@ -18,6 +18,9 @@ const aliasResource = (name: string) => ({
   ARN: `arn:aws:kms:${region}:${accountId}:${name}`,
 });
 
+/** Any command: the types of the SDK's do not go together. */
+const send = (command: object): Promise<object> => client.send(command as never);
+
 const seen = new Set<string>();
 
 /** The records of one call, its intent first. */
@@ -68,7 +71,7 @@ describe('changes of a key', () => {
     });
   });
 
-  it.each([
+  it.each<[object, object]>([
     [new kms.DisableKeyCommand({ KeyId: keyId }), { keyId }],
     [new kms.EnableKeyCommand({ KeyId: keyId }), { keyId }],
     [new kms.UpdateKeyDescriptionCommand({ KeyId: keyArn, Description: 'd' }), { keyId: keyArn, description: 'd' }],
@@ -78,7 +81,7 @@ describe('changes of a key', () => {
     ],
     [new kms.UntagResourceCommand({ KeyId: keyId, TagKeys: ['Department'] }), { keyId, tagKeys: ['Department'] }],
   ])('%#', async (command, requestParameters) => {
-    const call = async () => expect(bodyOf(await client.send(command as kms.EnableKeyCommand))).toEqual({});
+    const call = async () => expect(bodyOf(await send(command))).toEqual({});
     expect(await eventOf(call)).toEqual({ ...changed, requestParameters });
   });
 
@@ -153,7 +156,7 @@ describe('the use of a key', () => {
     });
     for (const Command of [kms.GenerateDataKeyCommand, kms.GenerateDataKeyWithoutPlaintextCommand]) {
       const generate = new Command({ KeyId: keyId, KeySpec: 'AES_256', EncryptionContext });
-      expect(await eventOf(() => client.send(generate as kms.GenerateDataKeyCommand))).toEqual({
+      expect(await eventOf(() => send(generate))).toEqual({
         ...used,
         requestParameters: { keyId, keySpec: 'AES_256', encryptionContext: EncryptionContext },
       });
@@ -162,7 +165,7 @@ describe('the use of a key', () => {
 
   it('is a question only', async () => {
     const none = { responseElements: null, resources: [], additionalEventData: undefined };
-    const ask = (command: object) => () => client.send(command as kms.ListKeysCommand);
+    const ask = (command: object) => () => send(command);
     expect(await eventOf(ask(new kms.DescribeKeyCommand({ KeyId: keyId })))).toEqual({
       ...read,
       requestParameters: { keyId },
@@ -261,6 +264,5 @@ it('all operations were looked at', () => {
 });
 
 /** What the service answered. */
-function bodyOf({ $metadata: _, ...answer }: { $metadata: object }): object {
-  return answer;
-}
+const bodyOf = (answer: object): object =>
+  Object.fromEntries(Object.entries(answer).filter(([name]) => name !== '$metadata'));
