@@ -2,6 +2,8 @@
 import { isUtf8 } from 'node:buffer';
 import { BridgeError } from '../../kernel/errors.js';
 
+/** Of brackets and braces; no request has more than four. */
+const mostDepth = 1000;
 /** A body up to this size is parsed in less than a millisecond, whatever is in it. */
 const mostUncountedBytes = 4096;
 /**
@@ -39,12 +41,17 @@ const quote = 0x22;
 const backslash = 0x5c;
 const comma = 0x2c;
 const colon = 0x3a;
-const bracket = 0x5b;
-const brace = 0x7b;
 
-/** ValidationException, as for a list that is too long. Each value but the outermost follows a bracket, a brace, a comma or a colon. */
+const isOpening = (byte: number | undefined): boolean => byte === 0x5b || byte === 0x7b;
+const isClosing = (byte: number | undefined): boolean => byte === 0x5d || byte === 0x7d;
+
+/**
+ * ValidationException, as for a list that is too long; a body nested too deep counts as broken. Each value but the outermost follows a
+ * bracket, a brace, a comma or a colon.
+ */
 function requireFewParts(body: Buffer): void {
   let parts = 0;
+  let depth = 0;
   let inString = false;
   for (let i = 0; i < body.length; i += 1) {
     const byte = body[i];
@@ -52,7 +59,10 @@ function requireFewParts(body: Buffer): void {
       if (byte === backslash) i += 1;
       else if (byte === quote) inString = false;
     } else if (byte === quote) inString = true;
-    else if (byte === comma || byte === colon || byte === bracket || byte === brace) {
+    else if (isClosing(byte)) depth -= 1;
+    else if (byte === comma || byte === colon || isOpening(byte)) {
+      if (isOpening(byte)) depth += 1;
+      if (depth > mostDepth) throw new BridgeError('SerializationException');
       parts += 1;
       if (parts > mostParts)
         throw new BridgeError('ValidationException', `The request has more than ${mostParts} JSON values.`);
