@@ -39,10 +39,8 @@ function wrongType(
 /** Member names in messages and audit records. */
 export const lowerFirst = (name: string): string => name.charAt(0).toLowerCase() + name.slice(1);
 const upperFirst = (name: string): string => name.charAt(0).toUpperCase() + name.slice(1);
-/** A longer value is left out of the message, as a blob is: the answer is not to grow with the request. */
-const longestEcho = 16_384;
 const fails = (value: string | undefined, at: string, must: string): string =>
-  `Value ${value === undefined || value.length > longestEcho ? '' : `'${value}' `}at '${at}' failed to satisfy constraint: Member must ${must}`;
+  `Value ${value === undefined ? '' : `'${value}' `}at '${at}' failed to satisfy constraint: Member must ${must}`;
 
 /** A list is read no further than this: it could make an answer many times the size of its request. */
 const mostViolations = 100;
