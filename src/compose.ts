@@ -8,8 +8,8 @@ import { openAuditLane, type AuditLane } from './audit/lane.js';
 import { newestRecordMs } from './audit/newest.js';
 import { createAuthenticator } from './authn/authenticate.js';
 import { ensureRootCredentials, type AuditCreation } from './authn/root-credentials.js';
-import type { FatalCode, FromGateway, GatewayConfig, ToGateway } from './config/processes.js';
-import { adminHost, createAdminServer, type Readiness } from './facades/admin/server.js';
+import type { FatalCode, FromGateway, GatewayConfig, Listener, ToGateway } from './config/processes.js';
+import { createAdminServer, type Readiness } from './facades/admin/server.js';
 import { createAwsJsonServer } from './facades/aws-json/server.js';
 import { systemClock } from './kernel/clock.js';
 import type { DrainableServer } from './kernel/drainable-server.js';
@@ -32,7 +32,8 @@ import { runJob, type Job } from './process/jobs.js';
 import { createFaultLog } from './process/fault-log.js';
 import { createLog, type Log } from './process/log.js';
 import { createMetrics, type Metrics } from './process/metrics.js';
-import { listen } from './process/ports.js';
+import { type Endpoint, openEndpoint } from './process/endpoint.js';
+import { listenOn } from './process/ports.js';
 import { StoreOpenError } from './store/backend.js';
 import { openStore } from './store/open.js';
 import { createRegionTokens, type RegionTokens } from './token/regions.js';
@@ -54,15 +55,24 @@ interface Gateway {
   readonly incarnation: number;
 }
 
+/** Bound sockets of the supervisor's. */
+type Sockets = ReadonlyMap<Listener, unknown>;
+
 const send = (message: FromGateway): void => void process.send?.(message);
 
-/** Listens to the supervisor from the moment it returns. */
+/** Listens to the supervisor from the moment it returns; Node keeps what came before. */
 export function runGateway(): void {
   ignoreTerminalSignals();
+  // A supervisor that died: a successor waits until its children are gone.
+  process.on('disconnect', () => process.exit(0));
+  const sockets = new Map<Listener, unknown>();
   let tokens: RegionTokens | undefined;
-  let stop: (() => Promise<void>) | undefined;
-  process.on('message', (message: ToGateway) => {
+  let serving: Serving | undefined;
+  process.on('message', (message: ToGateway, handle: unknown) => {
     switch (message.type) {
+      case 'socket':
+        sockets.set(message.listener, handle);
+        break;
       case 'configure':
         tokens = createRegionTokens({
           regions: message.config.regions,
@@ -71,7 +81,7 @@ export function runGateway(): void {
           onWanted: (region) => send({ type: 'token-wanted', region }),
           onOverrun: (region) => send({ type: 'token-overrun', region }),
         });
-        start(message.config, tokens).then((serving) => (stop = serving), reportAndExit(message.config));
+        start(message.config, tokens, sockets).then((started) => (serving = started), reportAndExit(message.config));
         break;
       case 'token-ready':
         tokens?.ready(message.region);
@@ -79,16 +89,23 @@ export function runGateway(): void {
       case 'token-down':
         tokens?.down(message.region, message.broken ? (message.code ?? 'not served') : undefined);
         break;
+      case 'renew-tls':
+        serving?.renewTls();
+        break;
       case 'stop':
         // Who does not serve yet has nothing to finish, and a start may be cut short anywhere.
-        if (stop === undefined) process.exit(0);
-        void stop().then(() => process.exit(0));
+        if (serving === undefined) process.exit(0);
+        void serving.stop().then(() => process.exit(0));
         break;
     }
   });
 }
 
-async function start(config: GatewayConfig, tokens: RegionTokens): Promise<() => Promise<void>> {
+interface Serving extends Endpoint {
+  stop(): Promise<void>;
+}
+
+async function start(config: GatewayConfig, tokens: RegionTokens, sockets: Sockets): Promise<Serving> {
   const gateway = await open(config, tokens);
   const { services, store, log } = gateway;
   await settleAudit(gateway);
@@ -109,13 +126,13 @@ async function start(config: GatewayConfig, tokens: RegionTokens): Promise<() =>
       ? await ensureRootCredentials(store.credentials, services.random, config.accounts, auditAccessKey(gateway))
       : undefined;
   const server = createServer(gateway);
-  await listen(server, config.host, config.port, 'HSM_BRIDGE_PORT');
-  const verification = config.adminPort === undefined ? undefined : verifyAudit(gateway);
+  const endpoint = await openEndpoint(server, sockets, config.tls, log);
+  const verification = sockets.has('admin') ? verifyAudit(gateway) : undefined;
   const admin = verification === undefined ? undefined : createAdmin(gateway, verification);
-  if (admin !== undefined) await listen(admin, adminHost, config.adminPort ?? 0, 'HSM_BRIDGE_ADMIN_PORT');
+  if (admin !== undefined) await listenOn(admin, sockets.get('admin'), 'admin port');
   const job = upkeepJob(gateway);
   send({ type: 'ready', ...(rootCredentials === undefined ? {} : { rootCredentials }) });
-  return () => end(gateway, server, admin, job, verification);
+  return { ...endpoint, stop: () => end(gateway, server, admin, job, verification) };
 }
 
 const logOf = ({ lane, log }: GatewayConfig): Log => createLog(`gateway-${lane}`, log.style, log.level);

@@ -1,14 +1,13 @@
 #!/usr/bin/env node
 // The program: its first argument chooses the role. Each role is imported by itself, so that a gateway never loads PKCS#11 and a token
 // host never loads anything that speaks HTTP.
+import './process/no-core.js';
 
 // Roles that only the supervisor starts; what they are to do comes through the process channel.
 switch (process.argv[2]) {
   case 'gateway': {
     const { runGateway } = await import('./compose.js');
-    // It listens to its channel when this returns, and not before: what a cluster worker is sent earlier is lost.
     runGateway();
-    process.send?.({ type: 'listening' });
     break;
   }
   case 'token-host': {
@@ -21,5 +20,3 @@ switch (process.argv[2]) {
     process.exitCode = await runCommand(process.argv.slice(2));
   }
 }
-
-export {};

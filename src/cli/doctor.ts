@@ -6,7 +6,10 @@ import { ConfigurationError, type DaemonConfig, type RegionConfig } from '../con
 import { packageRoot, tokenHostEnvironment } from '../config/load.js';
 import { runFolder } from '../process/home.js';
 import { tryLockHome } from '../process/lock.js';
+import { FatalError } from '../process/fatal.js';
 import { portProblem } from '../process/ports.js';
+import { pathProblem } from '../process/socket-path.js';
+import { certificateProblem, readTlsPair } from '../process/tls-files.js';
 import { bindingProblem, probeModule, probeProfile, type Surroundings } from './probe-token.js';
 
 export interface Finding {
@@ -35,7 +38,8 @@ export async function diagnose(load: () => Promise<DaemonConfig>): Promise<reado
   );
   const surroundings = surroundingsOf(config);
   for (const region of config.regions) findings.push(...(await regionFindings(region, surroundings)));
-  if (!running) findings.push(...(await portFindings(config)));
+  findings.push(...tlsFindings(config));
+  if (!running) findings.push(...(await portFindings(config)), ...(await socketFindings(config)));
   return findings;
 }
 
@@ -143,7 +147,16 @@ function pinFinding({ region, tokenHost, softhsm }: RegionConfig): Finding {
 
 async function portFindings(config: DaemonConfig): Promise<Finding[]> {
   const wanted = [
-    { subject: `port ${config.port}`, host: config.host, port: config.port, setting: 'listen.port / HSM_BRIDGE_PORT' },
+    ...(config.port === undefined
+      ? []
+      : [
+          {
+            subject: `port ${config.port}`,
+            host: config.host,
+            port: config.port,
+            setting: 'listen.port / HSM_BRIDGE_PORT',
+          },
+        ]),
     {
       subject: `admin port ${config.adminPort}`,
       host: '127.0.0.1',
@@ -159,6 +172,25 @@ async function portFindings(config: DaemonConfig): Promise<Finding[]> {
         : { subject, problem: `${problem}: free it or choose another (${setting})` };
     }),
   );
+}
+
+async function socketFindings({ socket }: DaemonConfig): Promise<Finding[]> {
+  if (socket === undefined) return [];
+  const subject = `socket ${socket.path}`;
+  const problem = await pathProblem(socket.path);
+  return [problem === undefined ? { subject } : { subject, problem: problem.message }];
+}
+
+function tlsFindings({ tls }: DaemonConfig): Finding[] {
+  if (tls === undefined) return [];
+  const subject = `TLS certificate ${tls.certificate}`;
+  try {
+    const problem = certificateProblem(readTlsPair(tls));
+    return [problem === undefined ? { subject } : { subject, problem: `${problem}: put a new one there` }];
+  } catch (error) {
+    if (!(error instanceof FatalError)) throw error;
+    return [{ subject, problem: error.message }];
+  }
 }
 
 async function isRunning(home: string): Promise<boolean> {

@@ -1,5 +1,5 @@
 // The configuration as the supervisor uses it: complete, checked, every path absolute. Holds no secret: PINs stay in their files.
-import type { AccountLimits, LogLevel, TokenHostConfig } from './processes.js';
+import type { AccountLimits, LogLevel, TlsFiles, TokenHostConfig } from './processes.js';
 
 export interface RegionConfig {
   readonly region: string;
@@ -14,7 +14,12 @@ export interface DaemonConfig {
   readonly mode: 'dev' | 'serve';
   readonly home: string;
   readonly host: string;
-  readonly port: number;
+  /** Undefined: the endpoint has no port, only a socket. */
+  readonly port: number | undefined;
+  /** Of the port. */
+  readonly tls: TlsFiles | undefined;
+  /** The endpoint in the file system, in clear. */
+  readonly socket: { readonly path: string; readonly mode: number } | undefined;
   readonly adminPort: number;
   readonly defaultRegion: string;
   readonly gateways: number;

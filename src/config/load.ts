@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { z } from 'zod';
 import { ConfigurationError, type DaemonConfig, type RegionConfig } from './daemon.js';
-import { defaultDeadlines, development, environmentSchema, fileSchema } from './schema.js';
+import { defaultDeadlines, defaultPort, development, environmentSchema, fileSchema } from './schema.js';
 
 /** The folder of package.json, native-config/ and softhsm.conf. */
 export const packageRoot = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
@@ -24,6 +24,14 @@ export function loadDevelopment(environment: Environment = process.env, cwd: str
     home,
     host: parsed.HSM_BRIDGE_HOST,
     port: parsed.HSM_BRIDGE_PORT,
+    tls:
+      parsed.HSM_BRIDGE_TLS_CERTIFICATE === undefined || parsed.HSM_BRIDGE_TLS_KEY === undefined
+        ? undefined
+        : {
+            certificate: resolve(cwd, parsed.HSM_BRIDGE_TLS_CERTIFICATE),
+            key: resolve(cwd, parsed.HSM_BRIDGE_TLS_KEY),
+          },
+    socket: socketOf(parsed.HSM_BRIDGE_SOCKET, parsed.HSM_BRIDGE_SOCKET_MODE, cwd),
     adminPort: parsed.HSM_BRIDGE_ADMIN_PORT,
     defaultRegion: development.defaultRegion,
     gateways: parsed.HSM_BRIDGE_GATEWAYS,
@@ -74,7 +82,16 @@ export async function loadFile(file: string): Promise<DaemonConfig> {
     mode: 'serve',
     home,
     host: parsed.listen.host,
-    port: parsed.listen.port,
+    // Who names a socket and no port wants none: the socket's mode says who may come in.
+    port: parsed.listen.port ?? (parsed.listen.socket === undefined ? defaultPort : undefined),
+    tls:
+      parsed.listen.tls === undefined
+        ? undefined
+        : {
+            certificate: resolve(folder, parsed.listen.tls.certificate),
+            key: resolve(folder, parsed.listen.tls.key),
+          },
+    socket: socketOf(parsed.listen.socket, parsed.listen.socketMode, folder),
     adminPort: parsed.admin.port,
     defaultRegion: parsed.defaultRegion,
     gateways: parsed.gateways,
@@ -126,6 +143,10 @@ function developmentRegion(home: string, region: string): RegionConfig {
       provision: { soPinFile: join(folder, 'so.pin') },
     },
   };
+}
+
+function socketOf(path: string | undefined, mode: string, folder: string): DaemonConfig['socket'] {
+  return path === undefined ? undefined : { path: resolve(folder, path), mode: parseInt(mode, 8) };
 }
 
 const notesFolder = (home: string): string => join(home, 'pins');

@@ -25,15 +25,19 @@ export interface AccountLimits {
   readonly auditBytesPerSecond: number;
 }
 
+/** Both in PEM; the certificate's file may go on with its chain. */
+export interface TlsFiles {
+  readonly certificate: string;
+  /** Mode 0600; read by gateways alone. */
+  readonly key: string;
+}
+
 export interface GatewayConfig {
   readonly lane: number;
   readonly gateways: number;
   readonly home: string;
-  readonly host: string;
-  /** 0: any free port. */
-  readonly port: number;
-  /** Undefined: this gateway serves no admin port. */
-  readonly adminPort: number | undefined;
+  /** Of the port; undefined: it speaks in clear. */
+  readonly tls: TlsFiles | undefined;
   readonly defaultRegion: string;
   readonly regions: readonly { readonly region: string; readonly socketPath: string }[];
   readonly accounts: readonly string[];
@@ -52,6 +56,7 @@ export type FatalCode =
   | 'token-unsafe'
   | 'pin-file'
   | 'port-in-use'
+  | 'tls-files'
   | 'home-in-use'
   | 'home-unwritable'
   /** Somebody else made, or could change, what the daemon would use. */
@@ -74,7 +79,12 @@ export interface TokenDescription {
 export type ToTokenHost = { readonly type: 'configure'; readonly config: TokenHostConfig } | { readonly type: 'stop' };
 export type FromTokenHost = { readonly type: 'ready'; readonly token: TokenDescription } | Fatal;
 
+/** What a gateway listens on: `unix` is the endpoint in the file system. The admin port is gateway 0's alone. */
+export type Listener = 'endpoint' | 'unix' | 'admin';
+
 export type ToGateway =
+  /** Comes with the socket itself, bound, and before `configure`. */
+  | { readonly type: 'socket'; readonly listener: Listener }
   | { readonly type: 'configure'; readonly config: GatewayConfig }
   | { readonly type: 'token-ready'; readonly region: string }
   /**
@@ -82,7 +92,10 @@ export type ToGateway =
    * without one the Region is not among those that are served.
    */
   | { readonly type: 'token-down'; readonly region: string; readonly broken: boolean; readonly code?: FatalCode }
+  /** The TLS files have changed. */
+  | { readonly type: 'renew-tls' }
   | { readonly type: 'stop' };
+
 /** Root access keys of an account, for the files that development mode and the first start write. Never logged. */
 export interface RootCredentials {
   readonly accountId: string;
@@ -91,8 +104,6 @@ export interface RootCredentials {
 }
 
 export type FromGateway =
-  /** Sent by main.ts once the gateway listens to its channel: messages sent earlier would be lost in a cluster worker. */
-  | { readonly type: 'listening' }
   | {
       readonly type: 'ready';
       /** From gateway 0 only: one entry an account, in the order of `GatewayConfig.accounts`. */

@@ -2,6 +2,7 @@
 // and a test compares the two. A setting that is not here is refused.
 import { z } from 'zod';
 
+export const defaultPort = 4599;
 export const defaultDeadlines = { tokenMs: 10_000, startMs: 60_000, drainMs: 15_000 } as const;
 
 /**
@@ -19,6 +20,10 @@ const accountId = z
   .string({ error: 'an account is twelve digits in quotes, such as "000000000000"' })
   .regex(/^\d{12}$/, 'an account is twelve digits in quotes, such as "000000000000"');
 const path = z.string().min(1, 'a path is needed');
+const socketMode = z
+  .string({ error: "a mode is four octal digits in quotes, such as '0660'" })
+  .regex(/^0[0-7]{3}$/, "a mode is four octal digits in quotes, such as '0660'")
+  .default('0600');
 
 const region = z.strictObject({
   profile: path.describe('Vendor profile: a name in native-config/ (softhsm2) or the path of a file.'),
@@ -42,7 +47,24 @@ export const fileSchema = z
     listen: z
       .strictObject({
         host: z.string().min(1).default('127.0.0.1').describe('Address of the AWS endpoint.'),
-        port: port.default(4599).describe('Port of the AWS endpoint; 0 picks a free one.'),
+        port: port
+          .optional()
+          .describe(`Port of the AWS endpoint, ${defaultPort} when there is no \`listen.socket\`; 0 picks a free one.`),
+        socket: path
+          .optional()
+          .describe('Path of a UNIX socket for the AWS endpoint, beside the port or in its place.'),
+        socketMode: socketMode.describe('Mode of the socket: who may connect.'),
+        tls: z
+          .strictObject({
+            certificate: path.describe('PEM file with the certificate of the port, followed by its chain.'),
+            key: path.describe('PEM file with its private key, mode 0600; only gateways read it.'),
+          })
+          .optional()
+          .describe('TLS for the port; without it the port speaks plain HTTP.'),
+      })
+      .refine(({ port, socket, tls }) => tls === undefined || port !== undefined || socket === undefined, {
+        path: ['tls'],
+        error: 'it is for the port, and with a socket alone there is none: set listen.port',
       })
       .prefault({}),
     admin: z
@@ -125,35 +147,47 @@ const portText = text(/^\d{1,5}$/, 'a port is a number from 0 to 65535')
   .pipe(port);
 
 /** The environment that `hsm-bridge dev` reads; an empty value counts as unset. */
-export const environmentSchema = z.strictObject({
-  HSM_BRIDGE_HOME: path
-    .default('.hsm-bridge')
-    .describe('Folder for all that the daemon writes, relative to the working directory.'),
-  HSM_BRIDGE_HOST: z.string().default('127.0.0.1').describe('Address of the AWS endpoint.'),
-  HSM_BRIDGE_PORT: portText.prefault('4599').describe('Port of the AWS endpoint; 0 picks a free one.'),
-  HSM_BRIDGE_ADMIN_PORT: portText
-    .prefault('4600')
-    .describe('Port for health and metrics, on 127.0.0.1 only; 0 picks a free one.'),
-  HSM_BRIDGE_GATEWAYS: text(/^\d{1,2}$/, 'a number from 1 to 64 is needed')
-    .transform(Number)
-    .pipe(z.int().min(1).max(64))
-    .prefault('1')
-    .describe('Number of processes that serve HTTP.'),
-  HSM_BRIDGE_REQUESTS_PER_SECOND: text(/^\d{1,7}$/, 'a number from 1 to 1000000 is needed')
-    .transform(Number)
-    .pipe(z.int().min(1).max(1_000_000))
-    .prefault(String(defaultLimits.requestsPerSecond))
-    .describe('Calls a second that one account may make of one gateway; further ones are throttled.'),
-  HSM_BRIDGE_AUDIT_BYTES_PER_SECOND: text(/^\d{1,10}$/, 'a number from 1024 to 1000000000 is needed')
-    .transform(Number)
-    .pipe(z.int().min(1024).max(1_000_000_000))
-    .prefault(String(defaultLimits.auditBytesPerSecond))
-    .describe("Bytes a second that one account's records may take in one gateway's audit log; then it is throttled."),
-  HSM_BRIDGE_LOG_LEVEL: z
-    .enum(['error', 'warn', 'info', 'debug'])
-    .default('info')
-    .describe('Least severe line of the operational log that is written.'),
-});
+export const environmentSchema = z
+  .strictObject({
+    HSM_BRIDGE_HOME: path
+      .default('.hsm-bridge')
+      .describe('Folder for all that the daemon writes, relative to the working directory.'),
+    HSM_BRIDGE_HOST: z.string().default('127.0.0.1').describe('Address of the AWS endpoint.'),
+    HSM_BRIDGE_PORT: portText.prefault(String(defaultPort)).describe('Port of the AWS endpoint; 0 picks a free one.'),
+    HSM_BRIDGE_SOCKET: path.optional().describe('Path of a UNIX socket for the AWS endpoint, beside the port.'),
+    HSM_BRIDGE_SOCKET_MODE: socketMode.describe('Mode of the socket: who may connect.'),
+    HSM_BRIDGE_TLS_CERTIFICATE: path
+      .optional()
+      .describe('PEM file with the certificate of the port; without it the port speaks plain HTTP.'),
+    HSM_BRIDGE_TLS_KEY: path.optional().describe('PEM file with its private key, mode 0600.'),
+    HSM_BRIDGE_ADMIN_PORT: portText
+      .prefault('4600')
+      .describe('Port for health and metrics, on 127.0.0.1 only; 0 picks a free one.'),
+    HSM_BRIDGE_GATEWAYS: text(/^\d{1,2}$/, 'a number from 1 to 64 is needed')
+      .transform(Number)
+      .pipe(z.int().min(1).max(64))
+      .prefault('1')
+      .describe('Number of processes that serve HTTP.'),
+    HSM_BRIDGE_REQUESTS_PER_SECOND: text(/^\d{1,7}$/, 'a number from 1 to 1000000 is needed')
+      .transform(Number)
+      .pipe(z.int().min(1).max(1_000_000))
+      .prefault(String(defaultLimits.requestsPerSecond))
+      .describe('Calls a second that one account may make of one gateway; further ones are throttled.'),
+    HSM_BRIDGE_AUDIT_BYTES_PER_SECOND: text(/^\d{1,10}$/, 'a number from 1024 to 1000000000 is needed')
+      .transform(Number)
+      .pipe(z.int().min(1024).max(1_000_000_000))
+      .prefault(String(defaultLimits.auditBytesPerSecond))
+      .describe("Bytes a second that one account's records may take in one gateway's audit log; then it is throttled."),
+    HSM_BRIDGE_LOG_LEVEL: z
+      .enum(['error', 'warn', 'info', 'debug'])
+      .default('info')
+      .describe('Least severe line of the operational log that is written.'),
+  })
+  .refine(
+    ({ HSM_BRIDGE_TLS_CERTIFICATE: certificate, HSM_BRIDGE_TLS_KEY: key }) =>
+      (certificate === undefined) === (key === undefined),
+    { path: ['HSM_BRIDGE_TLS_CERTIFICATE'], error: 'it needs HSM_BRIDGE_TLS_KEY, and the other way about' },
+  );
 
 /** What development mode serves; each Region's token is made when it is first used. */
 export const development = {

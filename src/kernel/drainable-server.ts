@@ -1,6 +1,6 @@
 // An HTTP server that ends in good order: a call that was taken in is answered, and no connection without one keeps the process alive.
 import { type IncomingMessage, Server, type ServerOptions, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Server as Door, Socket } from 'node:net';
 
 /** How long clients may take to fetch the last answers of a drain. */
 const lingerMs = 1_000;
@@ -10,6 +10,7 @@ export class DrainableServer extends Server {
   readonly #answers = new Map<Socket, ServerResponse[]>();
   /** Connections whose last answer will be written on the bare socket, by whoever took the call in; he closes them too. */
   readonly #bare = new Set<Socket>();
+  readonly #doors: Door[] = [];
   /** All of them, those whose client is gone too. */
   #calls = 0;
   #draining = false;
@@ -21,6 +22,14 @@ export class DrainableServer extends Server {
       this.#answers.set(socket, []);
       socket.once('close', () => this.#answers.delete(socket));
     });
+  }
+
+  /** Serves what another listener accepts, as `event` tells of it. It is closed with this server. */
+  admit(door: Door, event: 'connection' | 'secureConnection'): void {
+    this.#doors.push(door);
+    door.on(event, (socket: Socket) => this.emit('connection', socket));
+    // Node watches over the time limits of requests from this event on, whoever listens.
+    door.once('listening', () => this.emit('listening'));
   }
 
   get calls(): number {
@@ -57,7 +66,9 @@ export class DrainableServer extends Server {
    */
   async drain(): Promise<void> {
     this.#draining = true;
-    const closed = new Promise<void>((resolve) => this.close(() => resolve()));
+    const closed = Promise.all(
+      [this, ...this.#doors].map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+    );
     for (const socket of this.#answers.keys()) this.#closeAfterAnswers(socket);
     if (this.#calls > 0) await new Promise<void>((resolve) => (this.#answered = resolve));
     const lingered = setTimeout(() => this.closeAllConnections(), lingerMs);

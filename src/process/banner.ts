@@ -1,7 +1,7 @@
 // What development mode prints when it is ready: where it is, how to use it, and what it is not. The session works in both major versions
 // of the AWS CLI, which read a blob from a file alike and from an argument differently.
 import type { TokenDescription } from '../config/processes.js';
-import { adminUrl, devEnvPath, type Endpoint, endpointUrl } from './dev-files.js';
+import { adminUrl, devEnvPath, type Endpoint, endpointUrl, shellWord } from './dev-files.js';
 
 export function banner(home: string, endpoint: Endpoint, token: TokenDescription): string {
   return `
@@ -22,9 +22,4 @@ Paste this into another shell:
 NOT FOR PRODUCTION: the token is software, and its PIN lies beside it. Ctrl-C stops.
 
 `;
-}
-
-/** POSIX shell quoting, only where it is needed. */
-function shellWord(text: string): string {
-  return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

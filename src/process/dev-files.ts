@@ -1,13 +1,15 @@
 // The files a user sources to talk to the daemon. dev.env exists exactly while the daemon is ready to serve; credentials outlive it.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { RootCredentials } from '../config/processes.js';
+import type { RootCredentials, TlsFiles } from '../config/processes.js';
 import { writeDurably } from '../kernel/durable-file.js';
 import { whenWritable } from './home.js';
+import { isSelfSigned } from './tls-files.js';
 
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
+  readonly tls: TlsFiles | undefined;
   readonly adminPort: number;
   readonly region: string;
 }
@@ -15,14 +17,14 @@ export interface Endpoint {
 export const devEnvPath = (home: string): string => join(home, 'dev.env');
 
 /** A wildcard address is listened on, not connected to. */
-export function endpointUrl({ host, port }: { readonly host: string; readonly port: number }): string {
+export function endpointUrl({ host, port, tls }: Pick<Endpoint, 'host' | 'port' | 'tls'>): string {
   const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
-  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+  return `${tls === undefined ? 'http' : 'https'}://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
 }
 
 export const adminUrl = (port: number): string => `http://127.0.0.1:${port}`;
 
-/** The values have no character that a shell reads as anything but itself. */
+/** The values have no character that a shell reads as anything but itself, or are quoted. */
 export function writeDevEnv(home: string, endpoint: Endpoint, root: RootCredentials): void {
   const url = endpointUrl(endpoint);
   const lines = [
@@ -34,9 +36,21 @@ export function writeDevEnv(home: string, endpoint: Endpoint, root: RootCredenti
     `AWS_SECRET_ACCESS_KEY=${root.secretAccessKey}`,
     `AWS_REGION=${endpoint.region}`,
     `AWS_DEFAULT_REGION=${endpoint.region}`,
+    ...trustLines(endpoint),
     `HSM_BRIDGE_ADMIN_URL=${adminUrl(endpoint.adminPort)}`,
   ];
   write(devEnvPath(home), `${lines.join('\n')}\n`);
+}
+
+/** A certificate that nobody else has signed is all that a client can be told to trust. */
+function trustLines({ tls }: Endpoint): string[] {
+  if (tls === undefined || !isSelfSigned(tls.certificate)) return [];
+  return [`AWS_CA_BUNDLE=${shellWord(tls.certificate)}`];
+}
+
+/** POSIX shell quoting, only where it is needed. */
+export function shellWord(text: string): string {
+  return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 export function removeDevEnv(home: string): void {

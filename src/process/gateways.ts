@@ -1,15 +1,24 @@
 // The gateways: lane 0 first, because it alone makes the store and the root credentials; the others when it is ready. A gateway that
-// starts again gets the same ports and is told which tokens are up, and which never will be.
+// starts again gets the same sockets and is told which tokens are up, and which never will be.
 import type { ChildProcess } from 'node:child_process';
-import type { FromGateway, GatewayConfig, RootCredentials, ToGateway } from '../config/processes.js';
+import type {
+  FatalCode,
+  FromGateway,
+  GatewayConfig,
+  Listener,
+  RootCredentials,
+  ToGateway,
+} from '../config/processes.js';
 import { FatalError } from './fatal.js';
+import type { HeldSocket } from './held-socket.js';
 import type { Log } from './log.js';
 import { Supervised } from './supervised.js';
 
 export interface GatewaysOptions {
   readonly count: number;
-  /** The configuration of all lanes; lane 0 alone serves the admin port. */
   readonly config: Omit<GatewayConfig, 'lane' | 'gateways'>;
+  /** Of all lanes; lane 0 alone serves the admin port. */
+  readonly sockets: ReadonlyMap<Listener, HeldSocket>;
   readonly runFolder: string;
   readonly fork: () => ChildProcess;
   readonly log: Log;
@@ -23,14 +32,14 @@ export interface GatewaysOptions {
   readonly onFatal: (fatal: FatalError) => void;
 }
 
-interface Lane {
-  readonly gateway: Supervised<ToGateway, FromGateway>;
-  listening: boolean;
-}
+type Gateway = Supervised<ToGateway, FromGateway>;
+
+/** What is no reason to end a daemon that was ready: the disk may have room again, an address or a file may be put right. */
+const passing: ReadonlySet<FatalCode> = new Set(['home-unwritable', 'port-in-use', 'tls-files']);
 
 export class Gateways {
   readonly #options: GatewaysOptions;
-  readonly #lanes: Lane[] = [];
+  readonly #lanes: Gateway[] = [];
   readonly #everReady = new Set<number>();
   #roots: readonly RootCredentials[] = [];
   #opened = false;
@@ -53,65 +62,48 @@ export class Gateways {
   }
 
   broadcast(message: ToGateway): void {
-    // One that does not listen yet is told the whole state when it does.
-    for (const { gateway, listening } of this.#lanes) if (listening && this.#opened) gateway.send(message);
+    // One that is not configured yet is told the whole state when it is.
+    if (this.#opened) for (const gateway of this.#lanes) gateway.send(message);
   }
 
   killAll(): void {
-    for (const { gateway } of this.#lanes) gateway.kill();
+    for (const gateway of this.#lanes) gateway.kill();
   }
 
   async stop(): Promise<void> {
     this.#stopping = true;
-    await Promise.all(
-      this.#lanes.map(({ gateway, listening }) => {
-        const gone = gateway.stop({ type: 'stop' });
-        // One that does not listen yet would not hear it, and has nothing to finish.
-        if (!listening) gateway.kill();
-        return gone;
-      }),
-    );
+    await Promise.all(this.#lanes.map((gateway) => gateway.stop({ type: 'stop' })));
   }
 
   #addLane(number: number): void {
     if (this.#stopping) return;
     const { runFolder, log, fork } = this.#options;
-    const lane: Lane = {
-      listening: false,
-      gateway: new Supervised<ToGateway, FromGateway>({
-        name: `gateway ${number}`,
-        runFolder,
-        log,
-        fork,
-        onStart: () => undefined,
-        onMessage: (message) => this.#heard(number, lane, message),
-        onExit: () => {
-          lane.listening = false;
-        },
-      }),
-    };
-    this.#lanes[number] = lane;
-    lane.gateway.start();
+    const gateway: Gateway = new Supervised<ToGateway, FromGateway>({
+      name: `gateway ${number}`,
+      runFolder,
+      log,
+      fork,
+      onStart: () => this.#configure(number),
+      onMessage: (message) => this.#heard(number, gateway, message),
+      onExit: () => undefined,
+    });
+    this.#lanes[number] = gateway;
+    gateway.start();
   }
 
-  #heard(number: number, lane: Lane, message: FromGateway): void {
+  #heard(number: number, gateway: Gateway, message: FromGateway): void {
     switch (message.type) {
-      case 'listening':
-        lane.listening = true;
-        this.#configure(number);
-        break;
       case 'ready':
-        this.#ready(number, lane, message.rootCredentials);
+        this.#ready(number, gateway, message.rootCredentials);
         break;
       case 'token-wanted':
-        this.#options.onTokenWanted(message.region, (reply) => lane.gateway.send(reply));
+        this.#options.onTokenWanted(message.region, (reply) => gateway.send(reply));
         break;
       case 'token-overrun':
         this.#options.onTokenOverrun(message.region);
         break;
       case 'fatal':
-        // A disk that filled up under a running daemon may have room again.
-        if (message.code === 'home-unwritable' && this.#everReady.has(number))
+        if (passing.has(message.code) && this.#everReady.has(number))
           this.#options.log.error(`gateway ${number}: ${message.message}`);
         else this.#options.onFatal(new FatalError(message.code, message.message));
         break;
@@ -119,18 +111,19 @@ export class Gateways {
   }
 
   #configure(number: number): void {
-    const lane = this.#lanes[number];
-    if (lane === undefined || !lane.listening || !this.#opened) return;
-    const { config, count, tokenNews } = this.#options;
-    const adminPort = number === 0 ? config.adminPort : undefined;
-    lane.gateway.send({ type: 'configure', config: { ...config, lane: number, gateways: count, adminPort } });
-    for (const message of tokenNews()) lane.gateway.send(message);
+    const gateway = this.#lanes[number];
+    if (gateway === undefined || !this.#opened) return;
+    const { config, count, sockets, tokenNews } = this.#options;
+    for (const [listener, { handle }] of sockets)
+      if (listener !== 'admin' || number === 0) gateway.send({ type: 'socket', listener }, handle);
+    gateway.send({ type: 'configure', config: { ...config, lane: number, gateways: count } });
+    for (const message of tokenNews()) gateway.send(message);
   }
 
-  #ready(number: number, lane: Lane, reported: readonly RootCredentials[] | undefined): void {
-    lane.gateway.markReady();
+  #ready(number: number, gateway: Gateway, reported: readonly RootCredentials[] | undefined): void {
+    gateway.markReady();
     this.#roots = reported ?? this.#roots;
-    if (this.#everReady.has(number)) return;
+    if (this.#stopping || this.#everReady.has(number)) return;
     this.#everReady.add(number);
     const { count } = this.#options;
     if (number === 0) for (let next = 1; next < count; next += 1) this.#addLane(next);

@@ -1,5 +1,5 @@
 // One child process that is kept running: started again after a jittered, growing pause whenever it dies, until it is stopped.
-import type { ChildProcess } from 'node:child_process';
+import type { ChildProcess, SendHandle } from 'node:child_process';
 import { createBackoff } from './backoff.js';
 import type { Log } from './log.js';
 import { forgetChild, recordChild } from './orphans.js';
@@ -53,10 +53,10 @@ export class Supervised<In extends object, Out> {
     if (child.pid !== undefined) this.#started(child.pid);
   }
 
-  /** Dropped when the process is away: whoever starts next is told the state afresh. */
-  send(message: In): void {
+  /** Dropped when the process is away: whoever starts next is told the state afresh. `handle`: a socket, of which it gets a copy. */
+  send(message: In, handle?: SendHandle): void {
     // A child that died a moment ago: its exit event follows and says so.
-    if (this.#child?.connected === true) this.#child.send(message, () => undefined);
+    if (this.#child?.connected === true) this.#child.send(message, handle, () => undefined);
   }
 
   /** Tells the back-off that this process works. */

@@ -1,17 +1,18 @@
 // The supervisor: starts the daemon's processes in order, starts again what dies, and ends them in order. It serves nothing, loads no
 // PKCS#11 and sees no PIN. When it returns, no process and no dev.env is left.
 import type { DaemonConfig } from '../config/daemon.js';
-import type { RootCredentials } from '../config/processes.js';
+import type { Listener, RootCredentials } from '../config/processes.js';
 import { banner } from './banner.js';
 import { removeDevEnv, writeCredentials, writeDevEnv } from './dev-files.js';
-import { type ChildEntry, gatewayForker } from './entry.js';
+import { forbidDumps } from './dump-limit.js';
+import { type ChildEntry, forkGateway } from './entry.js';
 import { Gateways, type GatewaysOptions } from './gateways.js';
+import { type HeldSocket, holdPath, holdPort } from './held-socket.js';
 import { clearRunFolder, prepareHome, runFolder, secureHome, secureRunFolder } from './home.js';
 import { lockHome } from './lock.js';
 import type { Log } from './log.js';
 import { awaitOrphans } from './orphans.js';
-import { choosePorts } from './ports.js';
-import { onStopSignals } from './shutdown.js';
+import { onSignals } from './shutdown.js';
 import { TokenHosts } from './token-hosts.js';
 
 export interface DaemonOptions {
@@ -24,9 +25,13 @@ export interface DaemonOptions {
   readonly print: (text: string) => void;
 }
 
+/** The admin port's address: nothing there is authenticated. */
+const adminHost = '127.0.0.1';
+
 /** Runs the daemon until it is stopped. True: everything drained in time. Throws FatalError when it cannot run. */
 export async function runDaemon(options: DaemonOptions): Promise<boolean> {
   const { home } = options.config;
+  forbidDumps(options.log);
   for (const note of prepareHome(options.config)) if (options.config.mode === 'serve') options.log.warn(note);
   const lock = await lockHome(home);
   try {
@@ -43,18 +48,41 @@ export async function runDaemon(options: DaemonOptions): Promise<boolean> {
   }
 }
 
+type Sockets = ReadonlyMap<Listener, HeldSocket>;
+
+/** Holds the addresses before the first gateway and until after the last. */
 async function superviseAll(options: DaemonOptions): Promise<boolean> {
+  const sockets = new Map<Listener, HeldSocket>();
+  // Once: a handle that is closed twice is another's.
+  const release = (): void => {
+    for (const socket of sockets.values()) socket.release();
+    sockets.clear();
+  };
+  try {
+    await holdAll(options.config, sockets);
+    return await supervise(options, sockets, release);
+  } finally {
+    release();
+  }
+}
+
+async function holdAll(config: DaemonConfig, sockets: Map<Listener, HeldSocket>): Promise<void> {
+  const { mode, host, port, adminPort, socket } = config;
+  const setting = (ofFile: string, variable: string): string => (mode === 'dev' ? variable : ofFile);
+  if (port !== undefined)
+    sockets.set('endpoint', await holdPort(host, port, setting('listen.port', 'HSM_BRIDGE_PORT')));
+  if (socket !== undefined) sockets.set('unix', await holdPath(socket.path, socket.mode));
+  sockets.set('admin', await holdPort(adminHost, adminPort, setting('admin.port', 'HSM_BRIDGE_ADMIN_PORT')));
+}
+
+async function supervise(options: DaemonOptions, sockets: Sockets, release: () => void): Promise<boolean> {
   const { config, log } = options;
-  const ports = await choosePorts({
-    endpoint: { host: config.host, port: config.port },
-    admin: { host: '127.0.0.1', port: config.adminPort },
-  });
   // A signal's name, or why the daemon cannot go on; the first one counts.
   let end: (cause: string | Error) => void = () => undefined;
   const ended = new Promise<string | Error>((resolve) => {
     end = resolve;
   });
-  const { hosts, gateways } = assemble(options, ports, (cause) => end(cause));
+  const { hosts, gateways } = assemble(options, sockets, (cause) => end(cause));
 
   const forced = { value: false };
   const force = (why: string): void => {
@@ -66,12 +94,15 @@ async function superviseAll(options: DaemonOptions): Promise<boolean> {
     gateways.killAll();
     hosts.killAll();
   };
-  const removeHandlers = onStopSignals(end, force);
+  const renewTls = config.tls === undefined ? undefined : (): void => gateways.broadcast({ type: 'renew-tls' });
+  const removeHandlers = onSignals(end, force, renewTls);
   hosts.want(config.defaultRegion);
   gateways.start();
 
   const cause = await ended;
   if (typeof cause === 'string') log.info(`${cause}: draining`);
+  // Whoever calls from now on is refused as soon as the gateways have stopped listening, and does not wait for nobody.
+  release();
   await drain(options, hosts, gateways, force);
   removeHandlers();
   if (cause instanceof Error) throw cause;
@@ -79,15 +110,10 @@ async function superviseAll(options: DaemonOptions): Promise<boolean> {
   return !forced.value;
 }
 
-interface ChosenPorts {
-  readonly endpoint: number;
-  readonly admin: number;
-}
-
 /** Token hosts and gateways, each told what concerns it of the other. Nothing runs yet. `end` gets why the daemon cannot go on. */
 function assemble(
   options: DaemonOptions,
-  ports: ChosenPorts,
+  sockets: Sockets,
   end: (cause: Error) => void,
 ): { hosts: TokenHosts; gateways: Gateways } {
   const { config, entry, log } = options;
@@ -112,9 +138,10 @@ function assemble(
   });
   const gateways = new Gateways({
     count: config.gateways,
-    config: gatewayConfig(config, ports),
+    config: gatewayConfig(config),
+    sockets,
     runFolder: folder,
-    fork: gatewayForker(entry, folder),
+    fork: () => forkGateway(entry, folder),
     log,
     tokenNews: () => hosts.news(),
     onTokenWanted(region, reply) {
@@ -128,7 +155,7 @@ function assemble(
     onAllReady(roots) {
       announced = true;
       try {
-        announce(options, { ...ports, roots, token: hosts.describe(config.defaultRegion) });
+        announce(options, { sockets, roots, token: hosts.describe(config.defaultRegion) });
       } catch (error) {
         end(error instanceof Error ? error : new Error(String(error)));
       }
@@ -138,15 +165,18 @@ function assemble(
   return { hosts, gateways };
 }
 
-interface Announcement extends ChosenPorts {
+interface Announcement {
+  readonly sockets: Sockets;
   readonly roots: readonly RootCredentials[];
   readonly token: { readonly label: string; readonly serial: string } | undefined;
 }
 
 /** Everything is ready: credentials, then in development dev.env, then the banner. */
-function announce({ config, log, print }: DaemonOptions, { endpoint, admin, roots, token }: Announcement): void {
-  const { home, host, defaultRegion } = config;
-  const place = { host, port: endpoint, adminPort: admin, region: defaultRegion };
+function announce({ config, log, print }: DaemonOptions, { sockets, roots, token }: Announcement): void {
+  const { home, host, tls, defaultRegion } = config;
+  const port = sockets.get('endpoint')?.port ?? 0;
+  const adminPort = sockets.get('admin')?.port ?? 0;
+  const place = { host, port, tls, adminPort, region: defaultRegion };
   const [root] = roots;
   if (root === undefined) throw new Error('gateway 0 reported no root credentials');
   writeCredentials(home, config.mode, roots);
@@ -155,7 +185,7 @@ function announce({ config, log, print }: DaemonOptions, { endpoint, admin, root
     // The host may have died since: its token is the same when it is back.
     print(banner(home, place, token ?? { label: 'restarting', serial: 'unknown' }));
   }
-  log.info('ready', { port: endpoint, adminPort: admin });
+  log.info('ready', { port: sockets.get('endpoint')?.port, socket: config.socket?.path, adminPort });
 }
 
 /** Gateways first, while tokens still answer their last requests. `force` is called when that takes too long. */
@@ -182,12 +212,10 @@ function cleanUp(log: Log, action: () => void): void {
   }
 }
 
-function gatewayConfig(config: DaemonConfig, { endpoint, admin }: ChosenPorts): GatewaysOptions['config'] {
+function gatewayConfig(config: DaemonConfig): GatewaysOptions['config'] {
   return {
     home: config.home,
-    host: config.host,
-    port: endpoint,
-    adminPort: admin,
+    tls: config.tls,
     defaultRegion: config.defaultRegion,
     regions: config.regions.map(({ region, tokenHost }) => ({ region, socketPath: tokenHost.socketPath })),
     accounts: config.accounts,

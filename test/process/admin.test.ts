@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect } from 'node:net';
 import type { Server } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { adminHost, createAdminServer, type Readiness } from '../../src/facades/admin/server.js';
+import { createAdminServer, type Readiness } from '../../src/facades/admin/server.js';
 import { createMetrics } from '../../src/process/metrics.js';
 
 const metrics = createMetrics();
@@ -17,9 +17,9 @@ beforeAll(async () => {
     ready: () => readiness,
     metrics: () => (metricsFail ? Promise.reject(new Error('secret detail')) : metrics.text()),
   });
-  server.listen(0, adminHost);
+  server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  base = `http://${adminHost}:${(server.address() as AddressInfo).port}`;
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
 afterAll(async () => {
   server.close();
@@ -97,7 +97,7 @@ describe('the admin port', () => {
 
 /** Sends these bytes and reads until the server closes. */
 async function raw(request: string): Promise<string> {
-  const socket = connect(Number(new URL(base).port), adminHost);
+  const socket = connect(Number(new URL(base).port), '127.0.0.1');
   const chunks: Buffer[] = [];
   socket.on('data', (chunk) => chunks.push(chunk));
   socket.write(request);

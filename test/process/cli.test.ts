@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { softHsm } from '../support/inside.js';
+import { makePair } from '../support/certificate.js';
 import { makePlace } from './daemon.js';
 import { makeTokenStore, startProgram } from './program.js';
 
@@ -192,6 +193,21 @@ describe('doctor', () => {
     write({ port });
     await expectProblem(`port ${port}`, /EADDRINUSE.*free it or choose another \(listen\.port/);
     squatter.close();
+  });
+
+  it('looks at the TLS files and at the place of the socket', async () => {
+    makePair(folder, 'tls', 1);
+    const tls = 'port: 0, tls: { certificate: tls.crt, key: tls.key }, socket: s.sock';
+    writeFileSync(config, readFileSync(config, 'utf8').replace('port: 0', tls));
+    const result = await doctor();
+    expect(problems(result)).toEqual([]);
+    expect(result.output).toMatch(/^ok {7}TLS certificate .*tls\.crt$/m);
+    expect(result.output).toMatch(/^ok {7}socket .*s\.sock$/m);
+    chmodSync(join(folder, 'tls.key'), 0o644);
+    await expectProblem('TLS certificate', /others may read the TLS key .*: type chmod 600/);
+    chmodSync(join(folder, 'tls.key'), 0o600);
+    writeFileSync(join(folder, 's.sock'), '');
+    await expectProblem('socket', /s\.sock is no socket/);
   });
 
   it('says that a daemon runs, and holds its ports against nobody', async () => {

@@ -20,6 +20,7 @@ export interface ChildEvent {
   readonly heard?: {
     readonly type: string;
     readonly region?: string;
+    readonly listener?: string;
     readonly broken?: boolean;
     readonly code?: string;
     readonly config?: Record<string, unknown>;

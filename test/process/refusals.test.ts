@@ -34,7 +34,11 @@ describe('a daemon that cannot run', () => {
     const { port } = squatter.address() as AddressInfo;
     const daemon = place.start({ port });
     expect(await daemon.ended).toBe(1);
-    expect(refusal(daemon)).toEqual([`hsm-bridge: port ${port} is in use (EADDRINUSE)`]);
+    expect(refusal(daemon)).toEqual([
+      `hsm-bridge: port ${port} is in use: stop what uses it, or set HSM_BRIDGE_PORT to another (0: any free one)`,
+    ]);
+    // Before anything was started.
+    expect(place.events()).toEqual([]);
     place.expectNothingLeft();
     squatter.close();
   });
@@ -63,14 +67,14 @@ describe('a daemon that cannot run', () => {
 });
 
 describe('a supervisor that was killed', () => {
-  it('leaves no process, and its successor is ready on the same home', async () => {
+  it('leaves no process, and its successor is ready on the same home and port', async () => {
     const first = place.start({ gateways: 2 });
-    await place.ready();
+    const port = Number(new URL((await place.ready())['AWS_ENDPOINT_URL_KMS']!).port);
     first.process.kill('SIGKILL');
     await once(first.process, 'exit');
     // At once, while the orphans may still be dying.
     place.turn('crash-us-east-1');
-    const second = place.start({ gateways: 2 });
+    const second = place.start({ gateways: 2, port });
     await until(() => place.starts('token-host').length === 2);
     // The file of the first start says "ready" no more, though this one is not ready yet.
     expect(existsSync(join(place.home, 'dev.env'))).toBe(false);

@@ -2,7 +2,17 @@
 // banner of `dev` prints, pasted into a shell with the AWS CLI.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -27,6 +37,17 @@ function start(words: readonly string[], environment: NodeJS.ProcessEnv = {}): D
 function childrenOf(pid: number): number[] {
   const listed = execFileSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' });
   return listed.trim().split(/\s+/).map(Number);
+}
+
+/** The addresses these processes listen on by TCP, as the kernel writes them. */
+function portsOf(pids: readonly number[]): string[] {
+  const files = pids.flatMap((pid) => readdirSync(`/proc/${pid}/fd`).map((name) => `/proc/${pid}/fd/${name}`));
+  const open = new Set(files.map((path) => readlinkSync(path)));
+  const sockets = ['tcp', 'tcp6'].flatMap((name) => readFileSync(`/proc/net/${name}`, 'utf8').split('\n').slice(1));
+  return sockets.flatMap((line) => {
+    const [, address = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/);
+    return state === '0A' && open.has(`socket:[${inode}]`) ? [address] : [];
+  });
 }
 
 function writeConfig(label: string, module = softHsm()): void {
@@ -95,6 +116,27 @@ describe('serve', () => {
     expect(said().every(({ process: name }) => typeof name === 'string')).toBe(true);
     const open = everyFile(home).filter((path) => (lstatSync(path).mode & 0o077) !== 0);
     expect(open).toEqual([]);
+  });
+
+  it('has no port where it is given a socket alone', async () => {
+    const text = readFileSync(config, 'utf8');
+    writeFileSync(config, text.replace('listen: { port: 0 }', "listen: { socket: bridge.sock, socketMode: '0660' }"));
+    const daemon = start(['serve', '--config', config]);
+    await until(() => daemon.errors().includes('"message":"ready"'), daemon.errors);
+    writeFileSync(config, text);
+    const path = join(folder, 'bridge.sock');
+    expect(lstatSync(path).mode & 0o777).toBe(0o660);
+    const answer = await new Promise<number | undefined>((resolve, reject) => {
+      const call = request({ socketPath: path, method: 'POST' }, ({ statusCode }) => resolve(statusCode));
+      call.on('error', reject).end();
+    });
+    expect(answer).toBe(400);
+    const pids = [daemon.process.pid!, ...childrenOf(daemon.process.pid!)];
+    // The admin port's.
+    expect(portsOf(pids)).toHaveLength(1);
+    daemon.process.kill('SIGHUP');
+    expect(await daemon.ended).toBe(0);
+    expect(existsSync(path)).toBe(false);
   });
 
   const refusals = (daemon: Daemon): string[] =>

@@ -106,8 +106,8 @@ describe('a start', () => {
     const configs = configured.map(({ heard }) => heard!.config!);
     expect(configs[0]?.['lane']).toBe(0);
     expect(configs.map(({ lane }) => lane).sort()).toEqual([0, 1, 2]);
-    expect(new Set(configs.map(({ port }) => port)).size).toBe(1);
-    expect(configs.filter(({ adminPort }) => adminPort !== undefined)).toHaveLength(1);
+    const sockets = place.events().flatMap(({ heard }) => (heard?.type === 'socket' ? [heard.listener] : []));
+    expect(sockets.sort()).toEqual(['admin', 'endpoint', 'endpoint', 'endpoint']);
     const answered = new Set<string>();
     await until(async () => answered.add(await place.ask('/')).size === 3);
     // One of them dies: the others go on, and it comes back on the same port.
@@ -189,8 +189,8 @@ describe('a process that dies', () => {
     process.kill(place.starts('token-host')[0]!.pid, 'SIGKILL');
     const heard = (): string[] =>
       place.events().flatMap(({ role, heard: message }) => (role === 'gateway' && message ? [message.type] : []));
-    await until(() => heard().length >= 4);
-    expect(heard()).toEqual(['configure', 'token-ready', 'token-down', 'token-ready']);
+    await until(() => heard().length >= 6);
+    expect(heard()).toEqual(['socket', 'socket', 'configure', 'token-ready', 'token-down', 'token-ready']);
     expect(place.starts('token-host')).toHaveLength(2);
     expect(await daemon.stop()).toBe(0);
     place.expectNothingLeft();
@@ -207,7 +207,7 @@ describe('a process that dies', () => {
     await until(async () => (await place.ask('/').catch(() => undefined)) !== undefined);
     const again = place.starts('gateway')[1]!.pid;
     expect(Number(await place.ask('/'))).toBe(again);
-    await until(() => place.events().filter(({ pid }) => pid === again).length === 4);
+    await until(() => place.events().filter(({ pid }) => pid === again).length === 6);
     const regions = place.events().flatMap(({ pid, heard }) => (pid === again && heard?.region ? [heard.region] : []));
     expect(regions.sort()).toEqual(['eu-west-1', 'us-east-1']);
     expect(await daemon.stop()).toBe(0);

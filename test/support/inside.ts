@@ -13,6 +13,7 @@ export interface AuditRecord {
   readonly eventType: string;
   readonly eventTime: string;
   readonly awsRegion: string;
+  readonly sourceIPAddress: string;
   readonly userAgent: string;
   readonly requestID: string;
   readonly eventID: string;

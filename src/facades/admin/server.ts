@@ -2,9 +2,6 @@
 import express, { type NextFunction, type Request, type Response } from 'express';
 import { DrainableServer } from '../../kernel/drainable-server.js';
 
-/** The address to listen on: nothing here is authenticated. */
-export const adminHost = '127.0.0.1';
-
 export interface Readiness {
   readonly ready: boolean;
   readonly checks: Readonly<Record<string, { readonly ok: boolean; readonly detail?: string }>>;
@@ -18,7 +15,7 @@ export interface AdminOptions {
 
 /**
  * GET /health/live: 200 while the process answers. GET /health/ready: 200, or 503 with the checks that fail. GET /metrics. The caller
- * listens, on `adminHost`.
+ * listens, on 127.0.0.1: nothing here is authenticated.
  */
 export function createAdminServer({ ready, metrics }: AdminOptions): DrainableServer {
   const server = new DrainableServer({

@@ -15,7 +15,8 @@ export function incomingOf(request: IncomingMessage, body: Buffer, refusal: Brid
   const operationName = target.exec(headerOf(rawHeaders, 'x-amz-target') ?? '')?.[1];
   return {
     request: { method: request.method ?? '', url: request.url ?? '', rawHeaders, body },
-    sourceIp: request.socket.remoteAddress ?? 'unknown',
+    // A UNIX socket's peer has no address.
+    sourceIp: request.socket.remoteAddress ?? 'unix',
     userAgent: headerOf(rawHeaders, 'user-agent') ?? '',
     operationName,
     refusal,

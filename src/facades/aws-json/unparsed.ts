@@ -6,8 +6,7 @@ import type { Answer } from './call.js';
 
 /** Undefined where nobody asked for anything or nobody waits for an answer: not a byte came, or the connection is broken or closed. */
 export function refusalOf(error: NodeJS.ErrnoException, socket: Socket): BridgeError | undefined {
-  // A connection that was reset has no peer any more, though Node speaks of an end in the wrong place.
-  if (socket.bytesRead === 0 || !socket.writable || socket.remoteAddress === undefined) return undefined;
+  if (socket.bytesRead === 0 || !socket.writable || wasReset(socket)) return undefined;
   if (error.code === 'HPE_HEADER_OVERFLOW')
     return new BridgeError('RequestEntityTooLargeException', 'The headers of the request are larger than 16 KiB.');
   if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT')
@@ -16,6 +15,10 @@ export function refusalOf(error: NodeJS.ErrnoException, socket: Socket): BridgeE
     return new BridgeError('SerializationException', 'The request is not valid HTTP.');
   return undefined;
 }
+
+/** Such a connection has no peer any more, though Node speaks of an end in the wrong place. On a UNIX socket neither end has an address. */
+const wasReset = ({ remoteAddress, localAddress }: Socket): boolean =>
+  remoteAddress === undefined && localAddress !== undefined;
 
 /** Writes the answer and closes the connection when it has left. */
 export function writeLast(socket: Socket, { status, headers, text }: Answer): void {

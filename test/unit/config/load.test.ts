@@ -72,6 +72,8 @@ describe('development mode', () => {
     ['HSM_BRIDGE_ADMIN_PORT', 'http'],
     ['HSM_BRIDGE_GATEWAYS', '0'],
     ['HSM_BRIDGE_LOG_LEVEL', 'loud'],
+    ['HSM_BRIDGE_TLS_CERTIFICATE', 'alone.pem'],
+    ['HSM_BRIDGE_SOCKET_MODE', '660'],
     ['HSM_BRIDGE_REGIONS', 'eu-west-1'],
   ])('refuses %s=%s by name', async (name, value) => {
     expect(await refusal(() => loadDevelopment({ [name]: value }))).toMatch(new RegExp(`^environment: ${name}: `));
@@ -130,6 +132,17 @@ describe('the file of serve', () => {
     });
   });
 
+  it('has a socket in the place of the port, or beside one that is named', async () => {
+    const socket = { path: join(folder, 's'), mode: 0o600 };
+    expect(await load(`${minimal}listen: { socket: s }`)).toMatchObject({ port: undefined, socket });
+    const both = `${minimal}listen: { port: 0, socket: s, socketMode: '0660', tls: { certificate: c, key: /k } }`;
+    expect(await load(both)).toMatchObject({
+      port: 0,
+      socket: { ...socket, mode: 0o660 },
+      tls: { certificate: join(folder, 'c'), key: '/k' },
+    });
+  });
+
   it('is documented by an example that loads', async () => {
     const config = await loadFile(join(packageRoot, 'docs/hsm-bridge.example.yaml'));
     expect(config.regions.map(({ region: name }) => name)).toEqual(['us-east-1']);
@@ -141,6 +154,13 @@ describe('the file of serve', () => {
     ['an empty list of Regions', 'home: /h\nregions: {}', /regions: name one Region at least/],
     ['a port that is no port', `${minimal}listen: { port: 70000 }`, /listen\.port: /],
     ['a port in quotes', `${minimal}listen: { port: "80" }`, /listen\.port: expected .*, received string/],
+    ['a mode without quotes', `${minimal}listen: { socket: /s, socketMode: 0660 }`, /listen\.socketMode: .*in quotes/],
+    ['a certificate without a key', `${minimal}listen: { tls: { certificate: c } }`, /listen\.tls\.key: .*needed/],
+    [
+      'TLS where there is no port',
+      `${minimal}listen: { socket: /s, tls: { certificate: c, key: k } }`,
+      /listen\.tls: it is for the port/,
+    ],
     ['an unknown setting', `${minimal}gateway: 2`, /gateway: there is no such setting/],
     [
       'an unknown setting of a Region',

@@ -1,0 +1,89 @@
+// The doors of one server, in this process: its time limits hold and its drain is orderly whichever way a connection came in.
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { DrainableServer } from '../../src/kernel/drainable-server.js';
+import { openEndpoint } from '../../src/process/endpoint.js';
+import { type HeldSocket, holdPath, holdPort } from '../../src/process/held-socket.js';
+import { createLog } from '../../src/process/log.js';
+import { makePair } from '../support/certificate.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'hsm-bridge-doors-'));
+const path = join(folder, 'socket');
+const tls = { certificate: join(folder, 'one.crt'), key: join(folder, 'one.key') };
+const held: HeldSocket[] = [];
+let server: DrainableServer;
+let release: () => void;
+
+beforeAll(() => {
+  makePair(folder, 'one', 1);
+  chmodSync(tls.key, 0o600);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+beforeEach(async () => {
+  server = new DrainableServer({ headersTimeout: 100, requestTimeout: 200, connectionsCheckingInterval: 50 });
+  server.on('request', (request, response) => {
+    server.begin(request, response);
+    release = (): void => {
+      response.end('answered');
+      server.end(request, response);
+    };
+  });
+  held.push(await holdPort('127.0.0.1', 0, 'none'), await holdPath(path, 0o600));
+  const [port, file] = held;
+  await openEndpoint(
+    server,
+    new Map([
+      ['endpoint', port!.handle],
+      ['unix', file!.handle],
+    ]),
+    tls,
+    createLog('test', 'text', 'error'),
+  );
+});
+afterEach(async () => {
+  await server.drain();
+  // The server has closed the handles, which it has in this process without a copy.
+  held.splice(0);
+});
+
+const place = (): { host: string; port: number } => ({ host: '127.0.0.1', port: held[0]?.port ?? 0 });
+const ways = { TLS: () => connectTls({ ...place(), rejectUnauthorized: false }), 'a UNIX socket': () => connect(path) };
+
+async function said(socket: Socket): Promise<string> {
+  let text = '';
+  socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  socket.on('error', () => undefined);
+  await once(socket, 'close');
+  return text;
+}
+
+it.each(Object.entries(ways))('%s: a request that does not come to its end is timed out', async (_way, open) => {
+  const socket = open();
+  socket.write('POST / HTTP/1.1\r\nHost: x\r\nX-More');
+  expect(await said(socket)).toMatch(/^HTTP\/1\.1 408 /);
+});
+
+it.each(Object.entries(ways))(
+  '%s: a drain answers what is in flight and waits for nothing else',
+  async (_way, open) => {
+    const idle = open();
+    const handshake = connect(place());
+    const calling = open();
+    const answer = said(calling);
+    const gone = Promise.all([said(idle), said(handshake)]);
+    await Promise.all([once(handshake, 'connect'), once(idle, 'connect')]);
+    calling.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n');
+    await once(server, 'request');
+    const drained = server.drain();
+    await gone;
+    release();
+    expect(await answer).toMatch(/answered$/);
+    await drained;
+  },
+);
