@@ -147,6 +147,7 @@ async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gatewa
     defaultRegion: config.defaultRegion,
     clock: systemClock,
     onBroken: (table, id) => refused(table, id),
+    shared: config.gateways > 1,
   });
   const newestMs = await newestRecordMs(join(config.home, 'audit'));
   const audit = await openAuditLane({

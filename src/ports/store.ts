@@ -1,5 +1,6 @@
-// The state behind the line: keys, aliases, credentials. No SQL is visible here. Reads may come from a cache that drops what another
-// process changed within a second, and at once what this process changed. "Absent" is undefined; "could not look" is an error.
+// The state behind the line: keys, aliases, credentials. No SQL is visible here. A read may come from a cache, and sees each change that
+// any gateway of this host had finished when it was asked for; what another hand changes in the database, within a second. "Absent" is
+// undefined; "could not look" is an error.
 // Rows that decide access are sealed under the token; a row whose seal does not match is never returned: the call fails with
 // BridgeError KMSInternal ("The stored record failed its integrity check.") and `Store.integrityFailures` names it.
 import type { Alias, Key, KeyRef } from '../model/key.js';

@@ -30,7 +30,7 @@ export class AliasRows implements AliasStore {
 
   find(scope: AccountScope, aliasName: string): Promise<Alias | undefined> {
     const { caches, watch } = this.#context;
-    watch.checkIfOverdue();
+    watch.look();
     const id = aliasId(scope, aliasName);
     return (
       caches.aliases.get(id) ??

@@ -27,7 +27,7 @@ export class CredentialRows implements CredentialStore {
 
   find(accessKeyId: string): Promise<Credential | undefined> {
     const { caches, watch, db } = this.#context;
-    watch.checkIfOverdue();
+    watch.look();
     return (
       caches.credentials.get(accessKeyId) ??
       caches.credentials.load(accessKeyId, async () => {

@@ -53,7 +53,7 @@ export class ForeignRows implements ForeignStore {
 
   #once(id: string, region: string, read: (standIns: StandIns) => Promise<Key>): Promise<Key | undefined> {
     const { caches, watch } = this.#context;
-    watch.checkIfOverdue();
+    watch.look();
     // All answers, at any change: to drop those of the changed row alone would tell that it is there.
     if (caches.changes !== this.#changes) {
       this.#changes = caches.changes;

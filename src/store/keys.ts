@@ -27,7 +27,7 @@ export class KeyRows implements KeyStore {
 
   find(ref: KeyRef): Promise<Key | undefined> {
     const { caches, watch } = this.#context;
-    watch.checkIfOverdue();
+    watch.look();
     const id = keyId(ref);
     return (
       caches.keys.get(id) ??
@@ -40,7 +40,7 @@ export class KeyRows implements KeyStore {
 
   async findByMaterial(region: string, ckaId: string, accountId?: string): Promise<Key | undefined> {
     const { caches, watch } = this.#context;
-    watch.checkIfOverdue();
+    watch.look();
     const id = materialId(region, ckaId, accountId);
     const known =
       caches.materials.get(id) ?? caches.materials.load(id, () => this.#ownByMaterial(region, ckaId, accountId));

@@ -1,5 +1,5 @@
 // Opens the store: the database, the seals over it and the caches in front of it. Only this file knows which database it is.
-import type { Clock } from '../kernel/clock.js';
+import type { Clock, MonotonicClock } from '../kernel/clock.js';
 import type { Store } from '../ports/store.js';
 import type { Tokens } from '../ports/token.js';
 import { AliasRows } from './aliases.js';
@@ -20,9 +20,11 @@ export interface StoreOptions {
   readonly tokens: Tokens;
   /** The Region whose token seals and keeps the credentials. */
   readonly defaultRegion: string;
-  readonly clock: Clock;
+  readonly clock: Clock & MonotonicClock;
   readonly onBroken: OnBroken;
-  /** How often to look for changes by other processes. 200 by default; 400 at most keeps the promise of one second. */
+  /** Other gateways have this file open: each read then sees what any of them has committed. */
+  readonly shared: boolean;
+  /** How often to look for changes by others than gateways. 200 by default; 400 at most keeps the promise of one second. */
   readonly pollMs?: number;
 }
 
@@ -33,13 +35,13 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 
 /** A store on an open database of whichever kind. */
 export function storeOn(backend: Backend, options: Omit<StoreOptions, 'path'>): Store {
-  const { tokens, clock, defaultRegion, onBroken, pollMs = 200 } = options;
+  const { tokens, clock, defaultRegion, onBroken, shared, pollMs = 200 } = options;
   const { db } = backend;
   const leases = new LeaseRows(db, clock);
   const daemonKeys = new DaemonKeys({ db, tokens, leases, clock, defaultRegion });
   const seals = new RowSeals(tokens, daemonKeys, onBroken);
   const caches = new Caches();
-  const watch = new ChangeWatch(backend, clock, pollMs, () => caches.clear());
+  const watch = new ChangeWatch({ backend, clock, pollMs, shared, onChange: () => caches.clear() });
   const context: StoreContext = { db, caches, daemonKeys, seals, watch, tokens, clock, defaultRegion };
   const keys = new KeyRows(context);
   const aliases = new AliasRows(context);

@@ -1,28 +1,36 @@
-// Looks whether another process changed the database, often enough that nothing is served stale for a second.
-import type { Clock } from '../kernel/clock.js';
+// Looks whether another process changed the database, so that nothing is served that was changed before it was asked for.
+import type { MonotonicClock } from '../kernel/clock.js';
 import type { Backend } from './backend.js';
 
+export interface ChangeWatchOptions {
+  readonly backend: Backend;
+  readonly clock: MonotonicClock;
+  /** The timer's interval. */
+  readonly pollMs: number;
+  /** Other gateways write too: then each read looks. Otherwise nobody should, and the timer's look is enough. */
+  readonly shared: boolean;
+  /** Must make everything be read afresh. */
+  readonly onChange: () => void;
+}
+
 export class ChangeWatch {
-  readonly #backend: Backend;
-  readonly #clock: Clock;
-  readonly #pollMs: number;
-  readonly #onChange: () => void;
+  readonly #options: ChangeWatchOptions;
   readonly #timer: NodeJS.Timeout;
   #checkedAtMs: number;
 
-  /** `onChange` must make everything be read afresh. */
-  constructor(backend: Backend, clock: Clock, pollMs: number, onChange: () => void) {
-    this.#backend = backend;
-    this.#clock = clock;
-    this.#pollMs = pollMs;
-    this.#onChange = onChange;
-    this.#checkedAtMs = clock.now();
-    this.#timer = setInterval(() => this.#check(), pollMs).unref();
+  constructor(options: ChangeWatchOptions) {
+    this.#options = options;
+    this.#checkedAtMs = options.clock.monotonicMs();
+    this.#timer = setInterval(() => this.#check(), options.pollMs).unref();
   }
 
-  /** Before a cached value is served: a busy event loop may have kept the timer waiting. */
-  checkIfOverdue(): void {
-    if (this.#clock.now() - this.#checkedAtMs > 2 * this.#pollMs) this.#check();
+  /**
+   * Before a cached value is served. A gateway commits a change before it answers, so who looks when a request comes in sees what was
+   * answered before it was sent. A gateway on its own only makes up for a timer that a busy event loop kept waiting.
+   */
+  look(): void {
+    const { backend, clock, pollMs, shared } = this.#options;
+    if (shared ? backend.mayHaveChanged() : clock.monotonicMs() - this.#checkedAtMs > 2 * pollMs) this.#check();
   }
 
   stop(): void {
@@ -30,13 +38,14 @@ export class ChangeWatch {
   }
 
   #check(): void {
-    this.#checkedAtMs = this.#clock.now();
+    const { backend, clock, onChange } = this.#options;
+    this.#checkedAtMs = clock.monotonicMs();
     let changed = true;
     try {
-      changed = this.#backend.changedElsewhere();
+      changed = backend.changedElsewhere();
     } catch {
       // Who could not look must not go on as if nothing had changed; the reads that follow report the database's error.
     }
-    if (changed) this.#onChange();
+    if (changed) onChange();
   }
 }

@@ -1,5 +1,5 @@
 // One database for one test, of whichever kind: opens stores on it as gateways do, and reaches under them as its administrator could.
-import type { Clock } from '../../src/kernel/clock.js';
+import type { Clock, MonotonicClock } from '../../src/kernel/clock.js';
 import type { Store } from '../../src/ports/store.js';
 import type { Tokens } from '../../src/ports/token.js';
 import type { OnBroken } from '../../src/store/seal.js';
@@ -7,7 +7,8 @@ import { FakeTokens } from './fake-token.js';
 
 export interface OpenerOptions {
   readonly tokens: Tokens;
-  readonly clock: Clock;
+  readonly clock: Clock & MonotonicClock;
+  readonly shared: boolean;
   readonly pollMs: number;
   readonly onBroken: OnBroken;
 }
@@ -28,7 +29,11 @@ export const neverMs = 3_600_000;
 /** Stores and a database that go away together. `clock` stands still until a test moves it. */
 export class Bench {
   readonly tokens = new FakeTokens();
-  readonly clock = { nowMs: 1_722_470_400_000, now: () => this.clock.nowMs };
+  readonly clock = {
+    nowMs: 1_722_470_400_000,
+    now: () => this.clock.nowMs,
+    monotonicMs: () => this.clock.nowMs,
+  };
   readonly database: Database;
   /** What the stores told of broken rows. */
   readonly broken: string[] = [];
@@ -40,7 +45,7 @@ export class Bench {
 
   async open(over: Partial<OpenerOptions> = {}): Promise<Store> {
     const onBroken = (table: string, id: string): void => void this.broken.push(`${table}:${id}`);
-    const options = { tokens: this.tokens, clock: this.clock, pollMs: neverMs, onBroken, ...over };
+    const options = { tokens: this.tokens, clock: this.clock, shared: false, pollMs: neverMs, onBroken, ...over };
     const store = await this.database.open(options);
     this.#stores.push(store);
     return store;

@@ -108,6 +108,29 @@ export function cacheSuite(bench: () => Bench): void {
     expect(await one.keys.findByMaterial(region, ckaIdText(key))).toBeUndefined();
   });
 
+  it('serves nothing that another gateway changed before it was asked, with no time between', async () => {
+    const stores = [await bench().open({ shared: true }), await bench().open({ shared: true })] as const;
+    const key = sampleKey();
+    await stores[0].keys.insert(key);
+    const stale: string[] = [];
+    for (let n = 0; n < 50; n++) {
+      const [writer, reader] = n % 2 === 0 ? stores : ([stores[1], stores[0]] as const);
+      const [before] = [await reader.keys.find(key), await reader.keys.findByMaterial(region, ckaIdText(key))];
+      // Held already: a hit that would not look gives the same object again.
+      expect(await reader.keys.find(key)).toBe(before);
+      const description = `change ${String(n)}`;
+      await writer.keys.update(key, (k) => ({ ...k, description }));
+      const found = [await reader.keys.findByMaterial(region, ckaIdText(key)), await reader.keys.find(key)];
+      stale.push(...found.map((k) => k?.description ?? 'absent').filter((text) => text !== description));
+    }
+    expect(stale).toEqual([]);
+    await stores[0].aliases.insert(sampleAlias(key.keyId));
+    expect(await stores[1].aliases.find(scope, 'alias/payroll')).toBeDefined();
+    await stores[0].keys.remove(key);
+    expect(await stores[1].aliases.find(scope, 'alias/payroll')).toBeUndefined();
+    expect(await stores[1].keys.find(key)).toBeUndefined();
+  });
+
   it('looks by itself, both ways', async () => {
     const [one, two] = [await bench().open({ pollMs: 50 }), await bench().open({ pollMs: 50 })];
     const key = sampleKey();

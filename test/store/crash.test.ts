@@ -72,7 +72,8 @@ async function storedIds(): Promise<string[]> {
   const token = new FakeToken(tokenFile());
   const store = await file.open({
     tokens: { of: () => token },
-    clock: { now: () => 0 },
+    clock: { now: () => 0, monotonicMs: () => 0 },
+    shared: false,
     pollMs: neverMs,
     onBroken: () => undefined,
   });

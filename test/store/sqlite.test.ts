@@ -45,6 +45,31 @@ describe('SQLite file', () => {
     expect(() => file.administrate("insert into usage values ('x', 'many')")).toThrow('cannot store TEXT value');
   });
 
+  it('tells from a few bytes whether anybody committed', async () => {
+    const [one, two] = [await openSqlite(file.path), await openSqlite(file.path)];
+    const commit = (n: number) =>
+      two.db.transaction().execute((trx) =>
+        trx
+          .insertInto('usage')
+          .values({ material_id: String(n), total: n })
+          .execute(),
+      );
+    one.mayHaveChanged();
+    for (let n = 0; n < 600; n++) {
+      // The checkpoints between, and the start of the WAL file over again, are no commits.
+      if (one.mayHaveChanged()) expect.fail(`a commit was seen before commit ${String(n)}`);
+      await commit(n);
+      if (!one.mayHaveChanged()) expect.fail(`commit ${String(n)} was not seen`);
+    }
+    file.administrate('delete from usage');
+    expect(one.mayHaveChanged()).toBe(true);
+    file.administrate('pragma wal_checkpoint(truncate)');
+    await commit(1);
+    expect([one.mayHaveChanged(), one.mayHaveChanged()]).toEqual([true, false]);
+    await one.close();
+    await two.close();
+  });
+
   it('waits for another writer without holding up this process', async () => {
     const store = await bench.open();
     const key = sampleKey();

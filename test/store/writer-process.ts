@@ -18,6 +18,7 @@ const store = await openStore({
   tokens: { of: () => token },
   defaultRegion: region,
   clock: systemClock,
+  shared: true,
   onBroken: () => undefined,
 });
 let failures = 0;

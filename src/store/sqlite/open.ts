@@ -5,6 +5,7 @@ import { Kysely, Migrator, sql } from 'kysely';
 import { StoreOpenError, type Backend } from '../backend.js';
 import { migrations, type ColumnTypes } from '../migrations.js';
 import type { Tables } from '../tables.js';
+import { CommitMark } from './commit-mark.js';
 import { busyTimeoutMs, SqliteConnection } from './connection.js';
 import { WriteFirstDialect } from './dialect.js';
 
@@ -21,7 +22,9 @@ export async function openSqlite(path: string): Promise<Backend> {
     configure(database);
     const db = new Kysely<Tables>({ dialect: new WriteFirstDialect(connection) });
     await migrate(db);
-    return backend(db, connection);
+    const mark = new CommitMark(path);
+    await mark.prove(() => emptyCommit(db));
+    return backend(db, connection, mark);
   } catch (error) {
     connection?.close();
     throw openError(path, error);
@@ -52,11 +55,17 @@ async function migrate(db: Kysely<Tables>): Promise<void> {
   if (error !== undefined) throw error instanceof Error ? error : new Error('the migrations failed', { cause: error });
 }
 
-function backend(db: Kysely<Tables>, connection: SqliteConnection): Backend {
+/** Writes the number that stands there. */
+async function emptyCommit(db: Kysely<Tables>): Promise<void> {
+  await db.transaction().execute((trx) => sql`pragma user_version = 0`.execute(trx));
+}
+
+function backend(db: Kysely<Tables>, connection: SqliteConnection, mark: CommitMark): Backend {
   const version = () => (connection.dataVersion() as { data_version: number }).data_version;
   let seen = version();
   return {
     db,
+    mayHaveChanged: () => mark.moved(),
     changedElsewhere() {
       const now = version();
       const changed = now !== seen;

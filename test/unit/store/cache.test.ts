@@ -1,5 +1,5 @@
 // The cache, the look for changes and the turns of writers, step by step without a database.
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { Backend } from '../../../src/store/backend.js';
 import { ReadCache } from '../../../src/store/cache.js';
 import { Turns } from '../../../src/store/turns.js';
@@ -59,39 +59,56 @@ describe('ReadCache', () => {
 });
 
 describe('ChangeWatch', () => {
-  const backend = (changedElsewhere: () => boolean) => ({ changedElsewhere }) as Backend;
+  const clock = { nowMs: 0, monotonicMs: () => clock.nowMs };
+  const pollMs = 3_600_000;
+  let changes = 0;
+  beforeEach(() => {
+    clock.nowMs = 0;
+    changes = 0;
+  });
+  const watching = (shared: boolean, backend: Partial<Backend>) =>
+    new ChangeWatch({ backend: backend as Backend, clock, pollMs, shared, onChange: () => changes++ });
 
-  it('looks when the timer is late, and not more often', () => {
-    const clock = { nowMs: 0, now: () => clock.nowMs };
-    let [looks, changes] = [0, 0];
-    const watch = new ChangeWatch(
-      backend(() => ++looks === 2),
-      clock,
-      3_600_000,
-      () => changes++,
-    );
-    clock.nowMs = 2 * 3_600_000;
-    watch.checkIfOverdue();
+  it('of a gateway alone looks when the timer is late, and not more often', () => {
+    let looks = 0;
+    const watch = watching(false, { changedElsewhere: () => ++looks === 2 });
+    clock.nowMs = 2 * pollMs;
+    watch.look();
     expect([looks, changes]).toEqual([0, 0]);
     clock.nowMs += 1;
-    watch.checkIfOverdue();
-    watch.checkIfOverdue();
+    watch.look();
+    watch.look();
     expect([looks, changes]).toEqual([1, 0]);
     clock.nowMs *= 3;
-    watch.checkIfOverdue();
+    watch.look();
     expect([looks, changes]).toEqual([2, 1]);
     watch.stop();
   });
 
-  it('takes "could not look" for a change', () => {
-    const clock = { nowMs: 0, now: () => clock.nowMs };
-    let changes = 0;
-    const failing = backend(() => {
-      throw new Error('disk away');
+  it('of a gateway among others looks closer whenever something may have changed', () => {
+    const moves = [false, true, true, false];
+    const elsewhere = [false, true];
+    const watch = watching(true, {
+      mayHaveChanged: () => moves.shift() === true,
+      changedElsewhere: () => elsewhere.shift() === true,
     });
-    const watch = new ChangeWatch(failing, clock, 3_600_000, () => changes++);
+    const seen = [1, 2, 3, 4].map(() => {
+      watch.look();
+      return changes;
+    });
+    expect(seen).toEqual([0, 0, 1, 1]);
+    expect(elsewhere).toEqual([]);
+    watch.stop();
+  });
+
+  it('takes "could not look" for a change', () => {
+    const watch = watching(false, {
+      changedElsewhere() {
+        throw new Error('disk away');
+      },
+    });
     clock.nowMs = 1e9;
-    watch.checkIfOverdue();
+    watch.look();
     expect(changes).toBe(1);
     watch.stop();
   });

@@ -1,0 +1,96 @@
+// Several gateways are one service: what one of them answered holds at once in the others.
+import { readdirSync, readFileSync } from 'node:fs';
+import { Agent } from 'node:http';
+import { join } from 'node:path';
+import {
+  CreateKeyCommand,
+  DescribeKeyCommand,
+  DisableKeyCommand,
+  EnableKeyCommand,
+  EncryptCommand,
+  type KMSClient,
+  ListKeysCommand,
+  UpdateKeyDescriptionCommand,
+} from '@aws-sdk/client-kms';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { TestDaemon } from '../support/daemon.js';
+
+const gateways = 2;
+let daemon: TestDaemon;
+/** One client a gateway, in the order of their lanes; each keeps to its one connection, and a connection to its gateway. */
+let clients: readonly KMSClient[];
+const agents: Agent[] = [];
+
+beforeAll(async () => {
+  daemon = await TestDaemon.started({ env: { HSM_BRIDGE_GATEWAYS: String(gateways) } });
+  clients = await clientOfEachLane();
+});
+afterAll(async () => {
+  for (const agent of agents) agent.destroy();
+  await daemon.clean();
+});
+
+/** The lane whose log has the call. */
+function laneOf(requestId: string): number {
+  const folder = join(daemon.home, 'audit');
+  const has = (lane: number): boolean =>
+    readdirSync(join(folder, `lane-${lane}`)).some(
+      (name) => name.endsWith('.jsonl') && readFileSync(join(folder, `lane-${lane}`, name), 'utf8').includes(requestId),
+    );
+  return Array.from({ length: gateways }, (_, lane) => lane).findIndex(has);
+}
+
+async function clientOfEachLane(): Promise<readonly KMSClient[]> {
+  const found = new Map<number, KMSClient>();
+  while (found.size < gateways) {
+    // Opened at the same time, so that one gateway does not accept them all.
+    const some = Array.from({ length: 16 }, () => {
+      const httpAgent = new Agent({ keepAlive: true, maxSockets: 1 });
+      agents.push(httpAgent);
+      return daemon.client('us-east-1', 'default', { requestHandler: { httpAgent } });
+    });
+    const answers = await Promise.all(some.map((client) => client.send(new ListKeysCommand({}))));
+    for (const [n, { $metadata }] of answers.entries()) found.set(laneOf($metadata.requestId ?? ''), some[n]!);
+  }
+  return Array.from({ length: gateways }, (_, lane) => found.get(lane)!);
+}
+
+const outcome = (call: Promise<unknown>): Promise<string> =>
+  call.then(
+    () => 'OK',
+    (error: unknown) => (error as Error).name,
+  );
+
+describe('a change that one gateway has answered', () => {
+  it('holds in the other: a disabled key encrypts nowhere, an enabled one everywhere', async () => {
+    const [one, two] = [clients[0]!, clients[1]!];
+    const { KeyMetadata } = await one.send(new CreateKeyCommand({}));
+    const KeyId = KeyMetadata?.KeyId;
+    const encrypt = new EncryptCommand({ KeyId, Plaintext: Buffer.from('x') });
+    const outcomes: Record<string, number> = {};
+    for (let n = 0; n < 50; n++) {
+      const [writer, reader] = n % 2 === 0 ? [one, two] : [two, one];
+      // In both caches.
+      await Promise.all([writer.send(encrypt), reader.send(encrypt)]);
+      await writer.send(new DisableKeyCommand({ KeyId }));
+      const disabled = await outcome(reader.send(encrypt));
+      await writer.send(new EnableKeyCommand({ KeyId }));
+      const seen = `${disabled}, then ${await outcome(reader.send(encrypt))}`;
+      outcomes[seen] = (outcomes[seen] ?? 0) + 1;
+    }
+    expect(outcomes).toEqual({ 'DisabledException, then OK': 50 });
+  });
+
+  it('is read back there', async () => {
+    const [one, two] = [clients[0]!, clients[1]!];
+    const { KeyMetadata } = await one.send(new CreateKeyCommand({}));
+    const KeyId = KeyMetadata?.KeyId;
+    const late: number[] = [];
+    for (let n = 0; n < 20; n++) {
+      await one.send(new UpdateKeyDescriptionCommand({ KeyId, Description: String(n) }));
+      const described = await two.send(new DescribeKeyCommand({ KeyId }));
+      if (described.KeyMetadata?.Description !== String(n)) late.push(n);
+    }
+    expect(late).toEqual([]);
+  });
+});
