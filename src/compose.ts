@@ -147,6 +147,7 @@ async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gatewa
     defaultRegion: config.defaultRegion,
     clock: systemClock,
     onBroken: (table, id) => refused(table, id),
+    onFault: (fault) => faulty(fault),
     shared: config.gateways > 1,
   });
   const newestMs = await newestRecordMs(join(config.home, 'audit'));
@@ -166,12 +167,18 @@ async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gatewa
     token: (region: string) => tokens.of(region),
   };
   const services = { ...base, countMessage: createMessageCount(base) };
+  const note = (eventName: string, details: Readonly<Record<string, string>>): void => {
+    noticed(services, { eventName, region: config.defaultRegion, details }).catch((error: unknown) =>
+      log.error(`${eventName} is not in the audit log: ${String(error)}`),
+    );
+  };
   const refused = (table: string, id: string): void => {
     log.error(`the row ${id} of ${table} was not written by this daemon, or is an older copy: it is refused`);
-    const occurrence = { eventName: 'RowRefused', region: config.defaultRegion, details: { table, id } };
-    noticed(services, occurrence).catch((error: unknown) =>
-      log.error(`RowRefused is not in the audit log: ${String(error)}`),
-    );
+    note('RowRefused', { table, id });
+  };
+  const faulty = (fault: string): void => {
+    log.error(`the database is refused, and nothing is served: ${fault}`);
+    note('StoreRefused', { fault });
   };
   const keeper = createKeeper(config, services, newestMs, log);
   return { config, services, store, audit, tokens, keeper, metrics: createMetrics(), log, incarnation };
@@ -349,11 +356,13 @@ function createAdmin(
     const token = tokens.isUp(config.defaultRegion);
     const verified = verification.state();
     const doubt = keeper.doubt();
+    const fault = store.fault();
     return {
-      ready: writable && token,
+      ready: writable && token && fault === undefined,
       checks: {
         audit: { ok: writable, ...(reason === undefined ? {} : { detail: reason }) },
         token: { ok: token },
+        store: { ok: fault === undefined, ...(fault === undefined ? {} : { detail: fault }) },
         // A Region that is not served does the others no harm, but somebody should look.
         regions: { ok: tokens.broken().size === 0, ...detailOf([...tokens.broken()].map((each) => each.join(': '))) },
         // A broken row is refused and the rest is served: a reason for an alarm, not for taking the daemon out of service.

@@ -98,6 +98,8 @@ export interface Store {
   readonly credentials: CredentialStore;
   readonly usage: UsageStore;
   readonly leases: LeaseStore;
+  /** Why every call fails: somebody changed what the tables are. Undefined while all is well. */
+  fault(): string | undefined;
   /** Rows found with a broken seal since the start, `table:id`, at most 100. */
   integrityFailures(): readonly string[];
   /** What is wrong when the Region's token does not hold the keys that this store was sealed with; undefined when nothing is. */

@@ -5,6 +5,7 @@ import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, type Alias, type KeyRef } from '../model/key.js';
 import type { AccountScope, AliasStore, Page } from '../ports/store.js';
 import { cacheLimit, writeAttempts, type StoreContext } from './context.js';
+import { changedOne, requireStored } from './read-back.js';
 import { SealedRows } from './seal.js';
 import type { AliasRow, SealedColumns, Tables } from './tables.js';
 import { Turns } from './turns.js';
@@ -83,9 +84,10 @@ export class AliasRows implements AliasStore {
           .values(row)
           .onConflict((conflict) => conflict.doNothing())
           .executeTakeFirst();
-        if (result.numInsertedOrUpdatedRows === 0n) {
+        if (!changedOne('aliases', result.numInsertedOrUpdatedRows)) {
           throw new BridgeError('AlreadyExistsException', `An alias with the name ${arnOf(alias)} already exists`);
         }
+        await requireStored(trx, 'aliases', named(alias, alias.aliasName), row);
       });
     } finally {
       caches.aliases.drop(aliasId(alias, alias.aliasName));
@@ -106,18 +108,17 @@ export class AliasRows implements AliasStore {
 
   async remove(scope: AccountScope, aliasName: string, seenKeyId: string): Promise<void> {
     try {
-      const result = await this.#context.db
-        .transaction()
-        .execute((trx) =>
-          trx
-            .deleteFrom('aliases')
-            .where('region', '=', scope.region)
-            .where('account_id', '=', scope.accountId)
-            .where('alias_name', '=', aliasName)
-            .where('key_id', '=', seenKeyId)
-            .executeTakeFirst(),
-        );
-      if (result.numDeletedRows > 0n) return;
+      const removed = await this.#context.db.transaction().execute(async (trx) => {
+        const result = await trx
+          .deleteFrom('aliases')
+          .where((eb) => eb.and(named(scope, aliasName)))
+          .where('key_id', '=', seenKeyId)
+          .executeTakeFirst();
+        if (!changedOne('aliases', result.numDeletedRows)) return false;
+        await requireStored(trx, 'aliases', named(scope, aliasName), undefined);
+        return true;
+      });
+      if (removed) return;
       const row = await this.#select(scope, aliasName);
       throw row === undefined ? notFound(scope, aliasName) : this.#movedMeanwhile(scope, aliasName);
     } finally {
@@ -134,9 +135,7 @@ export class AliasRows implements AliasStore {
     return this.#context.db
       .selectFrom('aliases')
       .selectAll()
-      .where('region', '=', scope.region)
-      .where('account_id', '=', scope.accountId)
-      .where('alias_name', '=', aliasName)
+      .where((eb) => eb.and(named(scope, aliasName)))
       .executeTakeFirst();
   }
 
@@ -152,18 +151,24 @@ export class AliasRows implements AliasStore {
         const result = await trx
           .updateTable('aliases')
           .set(sealed)
-          .where('region', '=', row.region)
-          .where('account_id', '=', row.account_id)
-          .where('alias_name', '=', row.alias_name)
+          .where((eb) => eb.and(named(alias, alias.aliasName)))
           .where('version', '=', row.version)
           .executeTakeFirst();
-        return result.numUpdatedRows > 0n;
+        if (!changedOne('aliases', result.numUpdatedRows)) return false;
+        await requireStored(trx, 'aliases', named(alias, alias.aliasName), sealed);
+        return true;
       });
     } finally {
       caches.aliases.drop(aliasId(alias, alias.aliasName));
     }
   }
 }
+
+const named = (scope: AccountScope, aliasName: string) => ({
+  region: scope.region,
+  account_id: scope.accountId,
+  alias_name: aliasName,
+});
 
 /** In the transaction that writes the alias, so that the key cannot go in between. */
 async function requireKey(trx: Kysely<Tables>, ref: KeyRef): Promise<void> {

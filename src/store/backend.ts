@@ -8,12 +8,17 @@ import type { Tables } from './tables.js';
  */
 export interface Backend {
   readonly db: Kysely<Tables>;
+  /** Why every query fails: the schema is not the one that this version makes. Known after `changedElsewhere` and in each transaction. */
+  fault(): string | undefined;
   /** False when nobody has committed since the last call; true costs nothing but a closer look. Takes half a microsecond. */
   mayHaveChanged(): boolean;
   /** True when another connection committed since the last call. Throws when it could not look. */
   changedElsewhere(): boolean;
   close(): Promise<void>;
 }
+
+/** Hears what is wrong with the schema of a store that is open. */
+export type OnFault = (fault: string) => void;
 
 /** Why a store cannot be opened. Its message names the file and says what is wrong with it; nothing is retried. */
 export class StoreOpenError extends Error {

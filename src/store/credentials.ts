@@ -5,6 +5,7 @@ import type { Credential } from '../model/principal.js';
 import type { CredentialStore } from '../ports/store.js';
 import { daemonKeys } from '../ports/token.js';
 import { cacheLimit, type StoreContext } from './context.js';
+import { requireStored } from './read-back.js';
 import { SealedRows } from './seal.js';
 import type { SealedColumns } from './tables.js';
 
@@ -73,7 +74,10 @@ export class CredentialRows implements CredentialStore {
       wrapped_secret: wrapped,
     });
     try {
-      await db.transaction().execute((trx) => trx.insertInto('credentials').values(row).execute());
+      await db.transaction().execute(async (trx) => {
+        await trx.insertInto('credentials').values(row).execute();
+        await requireStored(trx, 'credentials', { access_key_id: accessKeyId }, row);
+      });
     } finally {
       caches.credentials.drop(accessKeyId);
     }

@@ -5,6 +5,7 @@ import type { AccountScope, KeyStore, Page } from '../ports/store.js';
 import { aliasId } from './aliases.js';
 import { cacheLimit, writeAttempts, type StoreContext } from './context.js';
 import { keyColumns, keyId, keyOf, materialIndex } from './key-row.js';
+import { changedOne, requireStored } from './read-back.js';
 import { SealedRows } from './seal.js';
 import type { KeyRow } from './tables.js';
 import { Turns } from './turns.js';
@@ -93,6 +94,7 @@ export class KeyRows implements KeyStore {
     try {
       await db.transaction().execute(async (trx) => {
         await trx.insertInto('keys').values(row).execute();
+        await requireStored(trx, 'keys', ownedBy(key), row);
         const materials = materialRows(key);
         if (materials.length > 0) await trx.insertInto('materials').values(materials).execute();
       });
@@ -115,7 +117,7 @@ export class KeyRows implements KeyStore {
 
   async remove(ref: KeyRef): Promise<void> {
     const { db, caches } = this.#context;
-    const owned = { region: ref.region, account_id: ref.accountId, key_id: ref.keyId };
+    const owned = ownedBy(ref);
     try {
       const gone = await db.transaction().execute(async (trx) => {
         const materials = await trx
@@ -140,6 +142,7 @@ export class KeyRows implements KeyStore {
           .deleteFrom('keys')
           .where((eb) => eb.and(owned))
           .execute();
+        await requireStored(trx, 'keys', owned, undefined);
         return { indexes: materials.map((row) => row.cka_id), aliases };
       });
       this.#drop(ref, gone.indexes);
@@ -251,7 +254,7 @@ export class KeyRows implements KeyStore {
     const sealed = await seals.seal(after.region, 'keys', keyColumns(after, row.version + 1));
     const removed = indexesOf(before).filter((index) => !indexesOf(after).includes(index));
     const added = materialRows(after).filter((material) => !indexesOf(before).includes(material.cka_id));
-    const owned = { region: row.region, account_id: row.account_id, key_id: row.key_id };
+    const owned = ownedBy(before);
     try {
       const written = await db.transaction().execute(async (trx) => {
         const result = await trx
@@ -260,7 +263,8 @@ export class KeyRows implements KeyStore {
           .where((eb) => eb.and(owned))
           .where('version', '=', row.version)
           .executeTakeFirst();
-        if (result.numUpdatedRows === 0n) return false;
+        if (!changedOne('keys', result.numUpdatedRows)) return false;
+        await requireStored(trx, 'keys', owned, sealed);
         if (removed.length > 0) {
           await trx
             .deleteFrom('materials')
@@ -289,6 +293,8 @@ export class KeyRows implements KeyStore {
 
 const materialId = (region: string, ckaId: string, accountId?: string): string =>
   accountId === undefined ? `${region}/${ckaId}` : `${region}/${accountId}/${ckaId}`;
+
+const ownedBy = (ref: KeyRef) => ({ region: ref.region, account_id: ref.accountId, key_id: ref.keyId });
 
 const indexesOf = (key: Key): string[] => key.backingKeys.map((backingKey) => materialIndex(backingKey));
 

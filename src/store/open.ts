@@ -3,7 +3,7 @@ import type { Clock, MonotonicClock } from '../kernel/clock.js';
 import type { Store } from '../ports/store.js';
 import type { Tokens } from '../ports/token.js';
 import { AliasRows } from './aliases.js';
-import type { Backend } from './backend.js';
+import type { Backend, OnFault } from './backend.js';
 import { Caches, type StoreContext } from './context.js';
 import { LeaseRows, UsageRows } from './counters.js';
 import { CredentialRows } from './credentials.js';
@@ -22,6 +22,8 @@ export interface StoreOptions {
   readonly defaultRegion: string;
   readonly clock: Clock & MonotonicClock;
   readonly onBroken: OnBroken;
+  /** Told when the schema is no longer this version's: from then on every call fails, until it is put right. */
+  readonly onFault: OnFault;
   /** Other gateways have this file open: each read then sees what any of them has committed. */
   readonly shared: boolean;
   /** How often to look for changes by others than gateways. 200 by default; 400 at most keeps the promise of one second. */
@@ -30,17 +32,23 @@ export interface StoreOptions {
 
 /** Fails with StoreOpenError. No token is used before the first read or write of a sealed row. */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  return storeOn(await openSqlite(options.path), options);
+  let clear = (): void => undefined;
+  const backend = await openSqlite(options.path, (fault) => {
+    clear();
+    options.onFault(fault);
+  });
+  const caches = new Caches();
+  clear = () => caches.clear();
+  return storeOn(backend, caches, options);
 }
 
 /** A store on an open database of whichever kind. */
-export function storeOn(backend: Backend, options: Omit<StoreOptions, 'path'>): Store {
+export function storeOn(backend: Backend, caches: Caches, options: Omit<StoreOptions, 'path'>): Store {
   const { tokens, clock, defaultRegion, onBroken, shared, pollMs = 200 } = options;
   const { db } = backend;
   const leases = new LeaseRows(db, clock);
   const daemonKeys = new DaemonKeys({ db, tokens, leases, clock, defaultRegion });
   const seals = new RowSeals(tokens, daemonKeys, onBroken);
-  const caches = new Caches();
   const watch = new ChangeWatch({ backend, clock, pollMs, shared, onChange: () => caches.clear() });
   const context: StoreContext = { db, caches, daemonKeys, seals, watch, tokens, clock, defaultRegion };
   const keys = new KeyRows(context);
@@ -52,6 +60,7 @@ export function storeOn(backend: Backend, options: Omit<StoreOptions, 'path'>): 
     credentials: new CredentialRows(context),
     usage: new UsageRows(db),
     leases,
+    fault: () => backend.fault(),
     integrityFailures: () => seals.failures(),
     wrongToken: (region) => daemonKeys.wrongToken(region),
     close() {

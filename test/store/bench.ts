@@ -2,6 +2,7 @@
 import type { Clock, MonotonicClock } from '../../src/kernel/clock.js';
 import type { Store } from '../../src/ports/store.js';
 import type { Tokens } from '../../src/ports/token.js';
+import type { OnFault } from '../../src/store/backend.js';
 import type { OnBroken } from '../../src/store/seal.js';
 import { FakeTokens } from './fake-token.js';
 
@@ -11,6 +12,7 @@ export interface OpenerOptions {
   readonly shared: boolean;
   readonly pollMs: number;
   readonly onBroken: OnBroken;
+  readonly onFault: OnFault;
 }
 
 /** What a kind of database brings to the suite. */
@@ -37,6 +39,7 @@ export class Bench {
   readonly database: Database;
   /** What the stores told of broken rows. */
   readonly broken: string[] = [];
+  readonly faults: string[] = [];
   readonly #stores: Store[] = [];
 
   constructor(database: Database) {
@@ -45,7 +48,16 @@ export class Bench {
 
   async open(over: Partial<OpenerOptions> = {}): Promise<Store> {
     const onBroken = (table: string, id: string): void => void this.broken.push(`${table}:${id}`);
-    const options = { tokens: this.tokens, clock: this.clock, shared: false, pollMs: neverMs, onBroken, ...over };
+    const onFault = (fault: string): void => void this.faults.push(fault);
+    const options = {
+      onFault,
+      tokens: this.tokens,
+      clock: this.clock,
+      shared: false,
+      pollMs: neverMs,
+      onBroken,
+      ...over,
+    };
     const store = await this.database.open(options);
     this.#stores.push(store);
     return store;

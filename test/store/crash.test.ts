@@ -76,6 +76,7 @@ async function storedIds(): Promise<string[]> {
     shared: false,
     pollMs: neverMs,
     onBroken: () => undefined,
+    onFault: () => undefined,
   });
   const keys = await store.keys.all(region);
   expect(store.integrityFailures()).toEqual([]);

@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { KyselyPlugin } from 'kysely';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Clock, MonotonicClock } from '../../src/kernel/clock.js';
 import { BridgeError } from '../../src/kernel/errors.js';
 import type { Key } from '../../src/model/key.js';
 import type { Store } from '../../src/ports/store.js';
 import { parseKeyPolicy } from '../../src/policy/document.js';
 import { evaluateKeyPolicy } from '../../src/policy/evaluate.js';
+import { Caches } from '../../src/store/context.js';
 import { openSqlite } from '../../src/store/sqlite/open.js';
 import { storeOn } from '../../src/store/open.js';
 import { FakeTokens } from './fake-token.js';
@@ -21,7 +23,7 @@ const aliasName = 'alias/payroll';
 
 let folder: string;
 let tokens: FakeTokens;
-let clock: { nowMs: number; now: () => number };
+let clock: { nowMs: number } & Clock & MonotonicClock;
 let broken: string[];
 let work: string[];
 const stores: Store[] = [];
@@ -29,7 +31,7 @@ const stores: Store[] = [];
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'hsmb-foreign-'));
   tokens = new FakeTokens();
-  clock = { nowMs: 1_722_470_400_000, now: () => clock.nowMs };
+  clock = { nowMs: 1_722_470_400_000, now: () => clock.nowMs, monotonicMs: () => clock.nowMs };
   broken = [];
   work = [];
   const token = tokens.of(region);
@@ -54,18 +56,17 @@ const queries: KyselyPlugin = {
 };
 
 async function open(): Promise<Store> {
-  const backend = await openSqlite(join(folder, 'store.db'));
+  const backend = await openSqlite(join(folder, 'store.db'), () => undefined);
   const db = backend.db.withPlugin(queries);
-  const store = storeOn(
-    { db, changedElsewhere: () => backend.changedElsewhere(), close: () => backend.close() },
-    {
-      tokens,
-      clock,
-      defaultRegion: region,
-      pollMs: neverMs,
-      onBroken: (table, id) => void broken.push(`${table}:${id}`),
-    },
-  );
+  const store = storeOn({ ...backend, db }, new Caches(), {
+    tokens,
+    clock,
+    defaultRegion: region,
+    shared: false,
+    pollMs: neverMs,
+    onFault: () => undefined,
+    onBroken: (table, id) => void broken.push(`${table}:${id}`),
+  });
   stores.push(store);
   return store;
 }
@@ -181,7 +182,7 @@ describe.each(forms)('a stranger who names a key by %s', (form) => {
   it('finds nothing where the row was changed by hand, and asks no more', async () => {
     const store = await open();
     const key = await aKey(store);
-    const backend = await openSqlite(join(folder, 'store.db'));
+    const backend = await openSqlite(join(folder, 'store.db'), () => undefined);
     await backend.db.transaction().execute(async (trx) => {
       await trx.updateTable('keys').set({ description: 'by hand' }).execute();
     });

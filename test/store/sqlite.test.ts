@@ -11,6 +11,8 @@ import { Bench } from './bench.js';
 import { sqliteDatabase, type SqliteFile } from './sqlite-database.js';
 import { storeSuite } from './store-suite.js';
 
+const unheard = (): void => undefined;
+
 storeSuite('SQLite', sqliteDatabase);
 
 describe('SQLite file', () => {
@@ -31,7 +33,7 @@ describe('SQLite file', () => {
   });
 
   it('syncs at each commit and refuses values of another type', async () => {
-    const backend = await openSqlite(file.path);
+    const backend = await openSqlite(file.path, unheard);
     const connection = backend.db.getExecutor();
     const setting = async (name: string) =>
       Object.values(
@@ -46,7 +48,7 @@ describe('SQLite file', () => {
   });
 
   it('tells from a few bytes whether anybody committed', async () => {
-    const [one, two] = [await openSqlite(file.path), await openSqlite(file.path)];
+    const [one, two] = [await openSqlite(file.path, unheard), await openSqlite(file.path, unheard)];
     const commit = (n: number) =>
       two.db.transaction().execute((trx) =>
         trx
@@ -110,6 +112,8 @@ describe('SQLite file', () => {
   it('says when it cannot be written', async () => {
     mkdirSync(file.path);
     await expect(bench.open()).rejects.toMatchObject({ name: 'StoreOpenError', reason: 'unwritable' });
-    await expect(openSqlite(join(file.folder, 'none', 'store.db'))).rejects.toMatchObject({ reason: 'unwritable' });
+    await expect(openSqlite(join(file.folder, 'none', 'store.db'), unheard)).rejects.toMatchObject({
+      reason: 'unwritable',
+    });
   });
 });

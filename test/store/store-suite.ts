@@ -4,6 +4,7 @@ import { Bench, type Database } from './bench.js';
 import { cacheSuite } from './cache-suite.js';
 import { credentialSuite } from './credential-suite.js';
 import { keySuite } from './key-suite.js';
+import { schemaSuite } from './schema-suite.js';
 import { sealSuite } from './seal-suite.js';
 
 export function storeSuite(kind: string, create: () => Database): void {
@@ -18,6 +19,7 @@ export function storeSuite(kind: string, create: () => Database): void {
     describe('keys and aliases', () => keySuite(current));
     describe('credentials and counters', () => credentialSuite(current));
     describe('seals', () => sealSuite(current));
+    describe('schema', () => schemaSuite(current));
     describe('cache', () => cacheSuite(current));
   });
 }

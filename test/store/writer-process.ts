@@ -20,6 +20,7 @@ const store = await openStore({
   clock: systemClock,
   shared: true,
   onBroken: () => undefined,
+  onFault: () => undefined,
 });
 let failures = 0;
 for (let n = 0; count === '0' || n < Number(count); n++) {

@@ -187,6 +187,7 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
       },
     },
     leases: { take: async () => true },
+    fault: () => undefined,
     integrityFailures: () => [],
     wrongToken: async () => undefined,
     close: async () => undefined,

@@ -1,5 +1,5 @@
 // libsql behind the shape Kysely expects. Only strings, safe integers, bytes and null pass, and nothing after close: libsql 0.5 aborts the
-// whole process on a boolean and on a closed database.
+// whole process on a boolean and on a closed database. Nothing passes either while the schema is not the daemon's own.
 import { BridgeError } from '../../kernel/errors.js';
 import type Database from 'libsql';
 import type { SqliteDatabase, SqliteStatement } from 'kysely';
@@ -7,15 +7,53 @@ import type { SqliteDatabase, SqliteStatement } from 'kysely';
 export const busyTimeoutMs = 5_000;
 const statementLimit = 200;
 
+export interface SchemaGuard {
+  /** What is wrong with the schema; undefined when nothing is. */
+  readonly inspect: (database: Pick<SqliteDatabase, 'prepare'>) => string | undefined;
+  /** The schema of a database that was sound at first is not any more. */
+  readonly onFault: (fault: string) => void;
+}
+
 /** Statements are kept, since the query builder writes few distinct texts and preparing one costs more than running it. */
 export class SqliteConnection implements SqliteDatabase {
   readonly #database: Database.Database;
   readonly #statements = new Map<string, SqliteStatement>();
 
   #open = true;
+  /** While the migrations run there is none. */
+  #guard: SchemaGuard = { inspect: () => undefined, onFault: () => undefined };
+  #schemaVersion: number | undefined;
+  #fault: string | undefined;
 
   constructor(database: Database.Database) {
     this.#database = database;
+  }
+
+  /** What is wrong with the schema, as far as is known. */
+  get fault(): string | undefined {
+    return this.#fault;
+  }
+
+  /** The schema is judged from now on, at once and whenever it has changed; while it is found faulty every statement fails. */
+  guard(guard: SchemaGuard): void {
+    this.#guard = guard;
+    this.#schemaVersion = undefined;
+    this.checkSchema();
+  }
+
+  /**
+   * SQLite takes in another schema when this number differs from the one it knows, and only then. In a transaction that has the write
+   * lock it stays true until the commit.
+   */
+  checkSchema(): void {
+    const known = this.#schemaVersion;
+    const { schema_version: version } = this.#prepared('PRAGMA schema_version').all([])[0] as {
+      schema_version: number;
+    };
+    if (version === known) return;
+    this.#fault = this.#guard.inspect({ prepare: (text) => this.#prepared(text) });
+    this.#schemaVersion = version;
+    if (this.#fault !== undefined && known !== undefined) this.#guard.onFault(this.#fault);
   }
 
   get inTransaction(): boolean {
@@ -25,20 +63,41 @@ export class SqliteConnection implements SqliteDatabase {
   /** False when another connection is writing. */
   tryBegin(): boolean {
     // SQLite would wait in this very thread, and with it every request of the gateway.
-    this.prepare('PRAGMA busy_timeout = 0').all([]);
+    this.#prepared('PRAGMA busy_timeout = 0').all([]);
     try {
       // Not a kept statement: one that was refused would stay in progress and no transaction could commit.
       attempt(() => this.#database.exec('BEGIN IMMEDIATE'));
+      this.#requireOwnSchema();
       return true;
     } catch (error) {
       if (isBusy(error)) return false;
       throw error;
     } finally {
-      this.prepare(`PRAGMA busy_timeout = ${busyTimeoutMs}`).all([]);
+      this.#prepared(`PRAGMA busy_timeout = ${busyTimeoutMs}`).all([]);
     }
   }
 
   prepare(text: string): SqliteStatement {
+    this.#refuseWhileFaulty();
+    return this.#prepared(text);
+  }
+
+  #requireOwnSchema(): void {
+    try {
+      this.checkSchema();
+      this.#refuseWhileFaulty();
+    } catch (error) {
+      this.#database.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  #refuseWhileFaulty(): void {
+    if (this.#fault === undefined) return;
+    throw new BridgeError('KMSInternalException', undefined, { cause: new Error(`the database: ${this.#fault}`) });
+  }
+
+  #prepared(text: string): SqliteStatement {
     if (!this.#open)
       throw new BridgeError('KMSInternalException', undefined, { cause: new Error('the store is closed') });
     const known = this.#statements.get(text);
@@ -54,7 +113,7 @@ export class SqliteConnection implements SqliteDatabase {
 
   /** SQLite's counter of commits by other connections. */
   dataVersion(): unknown {
-    return this.prepare('PRAGMA data_version').all([])[0];
+    return this.#prepared('PRAGMA data_version').all([])[0];
   }
 
   close(): void {

@@ -1,19 +1,16 @@
 // Opens the SQLite file: owner-only, WAL, fsync at each commit, schema up to date. Safe when several gateways open it at once.
 import { closeSync, fchmodSync, openSync } from 'node:fs';
 import Database from 'libsql';
-import { Kysely, Migrator, sql } from 'kysely';
-import { StoreOpenError, type Backend } from '../backend.js';
-import { migrations, type ColumnTypes } from '../migrations.js';
+import { Kysely, sql } from 'kysely';
+import { StoreOpenError, type Backend, type OnFault } from '../backend.js';
 import type { Tables } from '../tables.js';
 import { CommitMark } from './commit-mark.js';
 import { busyTimeoutMs, SqliteConnection } from './connection.js';
 import { WriteFirstDialect } from './dialect.js';
-
-/** STRICT: a column refuses a value of another type instead of keeping it. */
-const columnTypes: ColumnTypes = { integer: sql`integer`, blob: sql`blob`, tableEnd: sql`strict` };
+import { difference, expectedSchema, migrate, readSchema } from './schema.js';
 
 /** Fails with StoreOpenError. The folder of `path` must exist. */
-export async function openSqlite(path: string): Promise<Backend> {
+export async function openSqlite(path: string, onFault: OnFault): Promise<Backend> {
   let connection: SqliteConnection | undefined;
   try {
     createOwnerOnly(path);
@@ -22,6 +19,9 @@ export async function openSqlite(path: string): Promise<Backend> {
     configure(database);
     const db = new Kysely<Tables>({ dialect: new WriteFirstDialect(connection) });
     await migrate(db);
+    const expected = await expectedSchema();
+    connection.guard({ inspect: (opened) => difference(expected, readSchema(opened)), onFault });
+    if (connection.fault !== undefined) throw new Error(connection.fault);
     const mark = new CommitMark(path);
     await mark.prove(() => emptyCommit(db));
     return backend(db, connection, mark);
@@ -47,12 +47,10 @@ function configure(database: Database.Database): void {
   // In WAL mode only FULL syncs at each commit (SQLite, "PRAGMA synchronous").
   database.pragma('synchronous = FULL');
   database.pragma('foreign_keys = ON');
-}
-
-async function migrate(db: Kysely<Tables>): Promise<void> {
-  const migrator = new Migrator({ db, provider: { getMigrations: () => Promise.resolve(migrations(columnTypes)) } });
-  const { error } = await migrator.migrateToLatest();
-  if (error !== undefined) throw error instanceof Error ? error : new Error('the migrations failed', { cause: error });
+  // What the file says must not make SQLite do more than read and write rows. Loading extensions is off unless it is switched on;
+  // SQLITE_DBCONFIG_DEFENSIVE cannot be reached through libsql.
+  database.pragma('trusted_schema = OFF');
+  database.pragma('cell_size_check = ON');
 }
 
 /** Writes the number that stands there. */
@@ -65,10 +63,12 @@ function backend(db: Kysely<Tables>, connection: SqliteConnection, mark: CommitM
   let seen = version();
   return {
     db,
+    fault: () => connection.fault,
     mayHaveChanged: () => mark.moved(),
     changedElsewhere() {
       const now = version();
       const changed = now !== seen;
+      if (changed) connection.checkSchema();
       seen = now;
       return changed;
     },

@@ -1,0 +1,48 @@
+// Reads back what was written, inside the transaction that wrote it: nobody is told of a change that the database did not make.
+import type { Kysely } from 'kysely';
+import { BridgeError } from '../kernel/errors.js';
+import type { SealedColumns, SealedTable, Tables } from './tables.js';
+
+type Row<T extends SealedTable> = SealedColumns<T> & { readonly seal: Buffer };
+
+/**
+ * Fails with KMSInternalException, and with it the transaction, unless one row has this primary key and it is `row`; with `row`
+ * undefined, unless there is none.
+ */
+export async function requireStored<T extends SealedTable>(
+  trx: Kysely<Tables>,
+  table: T,
+  primaryKey: Partial<Row<T>>,
+  row: Row<T> | undefined,
+): Promise<void> {
+  // The three sealed tables differ in their columns alone, which the query builder cannot know of a type parameter.
+  const stored: readonly object[] = await trx
+    .selectFrom(table as 'keys')
+    .selectAll()
+    .where((eb) => eb.and(primaryKey as Partial<Row<'keys'>>))
+    .execute();
+  const [found] = stored;
+  const kept = row === undefined ? found === undefined : stored.length === 1 && sameRow(row, found);
+  if (!kept) throw notKept(table);
+}
+
+/** Fails with KMSInternalException unless the statement changed exactly one row, or none: then false. */
+export function changedOne(table: string, count: bigint | undefined): boolean {
+  if (count === 0n) return false;
+  if (count !== 1n) throw notKept(table);
+  return true;
+}
+
+function sameRow(row: object, found: object | undefined): boolean {
+  const columns = new Map<string, unknown>(Object.entries(found ?? {}));
+  const wanted = Object.entries(row);
+  return columns.size === wanted.length && wanted.every(([name, value]) => sameValue(value, columns.get(name)));
+}
+
+const sameValue = (a: unknown, b: unknown): boolean =>
+  Buffer.isBuffer(a) ? Buffer.isBuffer(b) && a.equals(b) : a === b;
+
+const notKept = (table: string): BridgeError =>
+  new BridgeError('KMSInternalException', undefined, {
+    cause: new Error(`the database did not keep what was written to ${table}`),
+  });

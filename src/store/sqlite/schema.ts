@@ -1,0 +1,66 @@
+// Whether the schema is the one that this version makes. A trigger, a view, another constraint or index could make a sealed row stay as it
+// was while the writer is told that it changed: with anything foreign in the schema, nothing is read or written.
+import Database from 'libsql';
+import { Kysely, Migrator, sql, type SqliteDatabase } from 'kysely';
+import { migrations, type ColumnTypes } from '../migrations.js';
+import type { Tables } from '../tables.js';
+import { SqliteConnection } from './connection.js';
+import { WriteFirstDialect } from './dialect.js';
+
+/** STRICT: a column refuses a value of another type instead of keeping it. */
+const columnTypes: ColumnTypes = { integer: sql`integer`, blob: sql`blob`, tableEnd: sql`strict` };
+
+interface Entry {
+  readonly type: string;
+  readonly name: string;
+  readonly tbl_name: string;
+  readonly rootpage: number;
+  /** Null: an index that a PRIMARY KEY brings. */
+  readonly sql: string | null;
+}
+
+export type Schema = ReadonlyMap<string, Entry>;
+
+export async function migrate(db: Kysely<Tables>): Promise<void> {
+  const migrator = new Migrator({ db, provider: { getMigrations: () => Promise.resolve(migrations(columnTypes)) } });
+  const { error } = await migrator.migrateToLatest();
+  if (error !== undefined) throw error instanceof Error ? error : new Error('the migrations failed', { cause: error });
+}
+
+export function readSchema(database: Pick<SqliteDatabase, 'prepare'>): Schema {
+  const rows = database
+    .prepare('select type, name, tbl_name, rootpage, sql from main.sqlite_schema')
+    .all([]) as Entry[];
+  return new Map(rows.map((row) => [`${row.type} ${row.name}`, row]));
+}
+
+let expected: Promise<Schema> | undefined;
+
+/** What the migrations make of an empty database. */
+export function expectedSchema(): Promise<Schema> {
+  expected ??= makeSchema();
+  return expected;
+}
+
+async function makeSchema(): Promise<Schema> {
+  const connection = new SqliteConnection(new Database(':memory:'));
+  await migrate(new Kysely<Tables>({ dialect: new WriteFirstDialect(connection) }));
+  const schema = readSchema(connection);
+  connection.close();
+  return schema;
+}
+
+/** The first difference, in words; undefined when there is none. */
+export function difference(from: Schema, found: Schema): string | undefined {
+  const roots = new Set<number>();
+  for (const [id, { tbl_name, rootpage, sql: text }] of found) {
+    const made = from.get(id);
+    if (made === undefined) return `it has a ${id} that this version does not make`;
+    if (made.sql !== text || made.tbl_name !== tbl_name) return `its ${id} is not the one that this version makes`;
+    // Two that share their pages would read each other's rows.
+    if (roots.has(rootpage)) return `its ${id} has no pages of its own`;
+    roots.add(rootpage);
+  }
+  const missing = [...from.keys()].find((id) => !found.has(id));
+  return missing === undefined ? undefined : `it lacks the ${missing}`;
+}
