@@ -234,12 +234,12 @@ function settler(gateway: Gateway): (region: string) => Promise<void> {
     const { services, log } = gateway;
     const { undone, missing, unknown } = await reconcile(services, region, abandoned(gateway), onFailure(log, region));
     if (undone > 0) log.warn(`${region}: undid ${undone} key creations or rotations that a crash had interrupted`);
-    if (missing.length > 0)
+    if (missing.count > 0)
       log.error(
-        `${region}: the token does not hold the material of ${missing.length} keys: ${missing.slice(0, 10).join(', ')}`,
+        `${region}: the token does not hold the material of ${missing.count} keys: ${missing.first.join(', ')}${missing.count > missing.first.length ? ' …' : ''}`,
       );
-    if (unknown.length > 0)
-      log.warn(`${region}: the token holds ${unknown.length} keys that the store does not know; they are left alone`);
+    if (unknown > 0)
+      log.warn(`${region}: the token holds ${unknown} keys that the store does not know; they are left alone`);
   };
   return async (region) => {
     const wrong = await gateway.store.wrongToken(region);

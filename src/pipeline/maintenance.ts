@@ -27,17 +27,14 @@ export async function deleteDueKeys(
   { secondLook, clockBelieved }: Evidence,
   onFailure: OnFailure,
 ): Promise<void> {
-  const found = await services.store.keys.due(region, services.clock.now());
-  const pending = clockBelieved ? found.filter(({ status }) => status !== 'deleting') : [];
-  const ripe = secondLook.ripe(
-    `deletion ${region}`,
-    pending,
-    (key) => `${key.accountId} ${key.keyId} ${key.deletionAtMs}`,
-  );
-  const due = [...found.filter(({ status }) => status === 'deleting'), ...ripe];
-  // A token that is away would leave two records a minute for each of them.
-  if (due.length > 0) await services.token(region).info();
-  for (const key of due) {
+  const look = secondLook.look(`deletion ${region}`);
+  let tokenIsThere = false;
+  for await (const key of services.store.keys.due(region, services.clock.now())) {
+    const begun = key.status === 'deleting';
+    if (!begun && !(clockBelieved && look.isRipe(`${key.accountId} ${key.keyId} ${key.deletionAtMs}`))) continue;
+    // A token that is away would leave two records a minute for each of them.
+    if (!tokenIsThere) await services.token(region).info();
+    tokenIsThere = true;
     await attempt(key, onFailure, () =>
       audited(services, ofKey('DeleteKey', key), async () => {
         const claimed = await services.store.keys.update(key, claim(services.clock.now()));
@@ -46,6 +43,7 @@ export async function deleteDueKeys(
       }),
     );
   }
+  look.end();
 }
 
 /** From here on the deletion cannot be cancelled; a cancellation that came first wins. */
@@ -67,10 +65,12 @@ export async function undoStaleCreations(
   { secondLook }: Evidence,
   onFailure: OnFailure,
 ): Promise<void> {
-  const unsettled = await services.store.keys.unsettled(region, () => true);
-  const creating = unsettled.filter(({ status }) => status === 'creating');
-  const stale = secondLook.ripe(`creation ${region}`, creating, (key) => `${key.accountId} ${key.keyId}`);
-  for (const key of stale) await attempt(key, onFailure, () => undo(services, key));
+  const look = secondLook.look(`creation ${region}`);
+  for await (const key of services.store.keys.unsettled(region, () => true)) {
+    if (key.status !== 'creating' || !look.isRipe(`${key.accountId} ${key.keyId}`)) continue;
+    await attempt(key, onFailure, () => undo(services, key));
+  }
+  look.end();
 }
 
 async function attempt(key: Key, onFailure: OnFailure, change: () => Promise<unknown>): Promise<void> {
@@ -81,18 +81,24 @@ async function attempt(key: Key, onFailure: OnFailure, change: () => Promise<unk
   }
 }
 
+/** How many there are, and the first of them. */
+export interface Found {
+  readonly count: number;
+  readonly first: readonly string[];
+}
+
 export interface Reconciled {
   /** Keys whose creation was undone, rotations that were undone. */
   readonly undone: number;
   /** Keys whose material the token does not hold. */
-  readonly missing: readonly string[];
-  /** CKA_IDs of objects that no row names: reported, never destroyed, since another database may own them. */
-  readonly unknown: readonly string[];
+  readonly missing: Found;
+  /** Objects that no row names: reported, never destroyed, since another database may own them. */
+  readonly unknown: number;
 }
 
 /**
  * Settles one Region after a start. `isAbandoned` says whose unfinished work is ours to settle: that gateway is dead. Nobody was told
- * of a key whose creation did not finish, so it is undone.
+ * of a key whose creation did not finish, so it is undone. Holds ids alone of all rows; keys are read when something is to be done.
  */
 export async function reconcile(
   services: Services,
@@ -100,33 +106,42 @@ export async function reconcile(
   isAbandoned: (incarnation: number) => boolean,
   onFailure: OnFailure,
 ): Promise<Reconciled> {
-  const unsettled = await services.store.keys.unsettled(region, isAbandoned);
-  for (const key of unsettled) await attempt(key, onFailure, () => undo(services, key));
-  const rows = await services.store.keys.all(region);
-  const held = new Set((await services.token(region).inventory()).map((id) => id.toString('hex')));
-  const named = new Set<string>();
-  const missing: string[] = [];
-  for (const key of rows) {
-    const ids = key.backingKeys.map((backing) => ckaIdOf(backing.materialId).toString('hex'));
-    ids.forEach((id) => named.add(id));
-    const materialMissing = ids.some((id) => !held.has(id));
-    if (materialMissing) missing.push(key.keyId);
-    if (materialMissing !== key.materialMissing) await markMissing(services, key, materialMissing);
+  const { keys } = services.store;
+  let undone = 0;
+  for await (const key of keys.unsettled(region, isAbandoned)) {
+    undone += 1;
+    await attempt(key, onFailure, () => undo(services, key));
   }
-  const unknown: string[] = [];
-  for (const id of held) {
-    if (!named.has(id) && !(await isNamed(services, region, id))) unknown.push(id);
+  // Rows before objects: what is made meanwhile is in both, or at worst unknown.
+  const lost = new Set<string>();
+  for await (const page of keys.materials(region)) for (const id of page) lost.add(id);
+  const strange: string[] = [];
+  for (const id of await services.token(region).inventory()) {
+    const ckaId = id.toString('hex');
+    if (!lost.delete(ckaId)) strange.push(ckaId);
   }
-  return { undone: unsettled.length, missing, unknown };
+  const missing = await markMissing(services, region, lost);
+  await markFound(services, region, lost);
+  return { undone, missing, unknown: strange.length - (await keys.named(region, strange)).size };
 }
 
-/** A row whose seal is broken names its objects all the same: it is refused and shown in health, and the start goes on. */
-async function isNamed(services: Services, region: string, ckaId: string): Promise<boolean> {
-  try {
-    return (await services.store.keys.findByMaterial(region, ckaId)) !== undefined;
-  } catch (error) {
-    if (error instanceof BridgeError) return true;
-    throw error;
+/** The index names the key; whether the material is its own, the sealed row says. */
+const lacks = (key: Key, lost: ReadonlySet<string>): boolean =>
+  key.backingKeys.some(({ materialId }) => lost.has(ckaIdOf(materialId).toString('hex')));
+
+async function markMissing(services: Services, region: string, lost: ReadonlySet<string>): Promise<Found> {
+  const seen = new Set<string>();
+  for await (const key of services.store.keys.owners(region, lost)) {
+    if (!lacks(key, lost) || seen.has(key.keyId)) continue;
+    seen.add(key.keyId);
+    if (!key.materialMissing) await setMissing(services, key, true);
+  }
+  return { count: seen.size, first: [...seen].slice(0, 10) };
+}
+
+async function markFound(services: Services, region: string, lost: ReadonlySet<string>): Promise<void> {
+  for await (const key of services.store.keys.withoutMaterial(region)) {
+    if (!lacks(key, lost)) await setMissing(services, key, false);
   }
 }
 
@@ -143,7 +158,7 @@ async function undo(services: Services, key: Key): Promise<void> {
   });
 }
 
-async function markMissing(services: Services, key: Key, materialMissing: boolean): Promise<void> {
+async function setMissing(services: Services, key: Key, materialMissing: boolean): Promise<void> {
   try {
     await services.store.keys.update(key, (row) => ({ ...row, materialMissing }));
   } catch (error) {

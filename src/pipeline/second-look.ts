@@ -15,14 +15,26 @@ export class SecondLook {
   }
 
   /**
-   * Those of `candidates` that have been candidates for `subject` for an hour, at each look. Whatever is left out of one look begins
-   * again: a deletion that was cancelled, or all of them while the clock is not believed.
+   * A look at all candidates of `subject`. One is ripe that has been a candidate for an hour, at each look that was ended. Whatever is
+   * left out of one look begins again: a deletion that was cancelled, or all of them while the clock is not believed.
    */
-  ripe<T>(subject: string, candidates: readonly T[], nameOf: (candidate: T) => string): readonly T[] {
+  look(subject: string): Look {
     const nowMs = this.#clock.monotonicMs();
     const before = this.#first.get(subject);
-    const first = new Map(candidates.map((each) => [nameOf(each), before?.get(nameOf(each)) ?? nowMs]));
-    this.#first.set(subject, first);
-    return candidates.filter((each) => nowMs - (first.get(nameOf(each)) ?? nowMs) >= delayMs);
+    const first = new Map<string, number>();
+    return {
+      isRipe(name) {
+        const sinceMs = before?.get(name) ?? nowMs;
+        first.set(name, sinceMs);
+        return nowMs - sinceMs >= delayMs;
+      },
+      end: () => void this.#first.set(subject, first),
+    };
   }
+}
+
+export interface Look {
+  readonly isRipe: (name: string) => boolean;
+  /** All have been seen. */
+  readonly end: () => void;
 }

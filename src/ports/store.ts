@@ -34,15 +34,26 @@ export interface KeyStore {
   update(ref: KeyRef, change: (key: Key) => Key): Promise<Key>;
   /** Removes the key and its aliases. No error when it is gone already. */
   remove(ref: KeyRef): Promise<void>;
-  /** Keys of any account in this Region whose deletion is due or has begun. As below, a row with a broken seal is noted and left out. */
-  due(region: string, nowMs: number): Promise<readonly Key[]>;
+  /**
+   * Keys of any account in this Region whose deletion is due or has begun, oldest first. As in all that follows, rows come one after
+   * the other, as they are when it is their turn, and one with a broken seal is noted and left out.
+   */
+  due(region: string, nowMs: number): AsyncIterable<Key>;
   /**
    * Keys of this Region with `pendingMaterialId` set or in status creating, whose incarnation is abandoned. A row that announces
    * material that has encrypted is an older copy of a finished one: it counts as broken.
    */
-  unsettled(region: string, isAbandoned: (incarnation: number) => boolean): Promise<readonly Key[]>;
-  /** Every key of this Region, for the reconcile after a start, without those whose seal is broken. */
-  all(region: string): Promise<readonly Key[]>;
+  unsettled(region: string, isAbandoned: (incarnation: number) => boolean): AsyncIterable<Key>;
+  /** CKA_IDs (32 hex digits) of all backing keys of this Region, in pages, by an index that no seal covers. */
+  materials(region: string): AsyncIterable<readonly string[]>;
+  /** Those of the CKA_IDs that this index has. */
+  named(region: string, ckaIds: readonly string[]): Promise<ReadonlySet<string>>;
+  /** The keys that it names for these CKA_IDs; one may come more than once. */
+  owners(region: string, ckaIds: Iterable<string>): AsyncIterable<Key>;
+  /** Keys of this Region with `materialMissing` set. */
+  withoutMaterial(region: string): AsyncIterable<Key>;
+  /** Checks the seal of every key of this Region in small slices; gives the number of rows of each. The caller paces it. */
+  checkSeals(region: string): AsyncIterable<number>;
 }
 
 export interface AliasStore {

@@ -4,7 +4,7 @@ import { aliasArn } from '../kernel/arn.js';
 import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, type Alias, type KeyRef } from '../model/key.js';
 import type { AccountScope, AliasStore, Page } from '../ports/store.js';
-import { cacheLimit, writeAttempts, type StoreContext } from './context.js';
+import { smallRowBytes, writeAttempts, type StoreContext } from './context.js';
 import { changedOne, requireStored } from './read-back.js';
 import { SealedRows } from './seal.js';
 import type { AliasRow, SealedColumns, Tables } from './tables.js';
@@ -20,13 +20,15 @@ export class AliasRows implements AliasStore {
 
   constructor(context: StoreContext) {
     this.#context = context;
-    this.#rows = new SealedRows(
-      context.seals,
-      'aliases',
-      (row) => ({ id: `${row.region}/${row.account_id}/${row.alias_name}`, region: row.region }),
-      aliasOf,
-      cacheLimit,
-    );
+    this.#rows = new SealedRows({
+      seals: context.seals,
+      table: 'aliases',
+      identify: (row) => ({ id: `${row.region}/${row.account_id}/${row.alias_name}`, region: row.region }),
+      decode: aliasOf,
+      reread: (row) => this.#select({ region: row.region, accountId: row.account_id }, row.alias_name),
+      memory: context.caches.memory,
+      sizeOf: () => smallRowBytes,
+    });
   }
 
   find(scope: AccountScope, aliasName: string): Promise<Alias | undefined> {
@@ -58,7 +60,11 @@ export class AliasRows implements AliasStore {
       .orderBy('alias_name')
       .limit(page.limit)
       .execute();
-    return this.#rows.openAll(rows);
+    const aliases = await this.#rows.openAll(rows);
+    // An index that lies gives rows that were not asked for, each of them sound.
+    const strange = aliases.find((alias) => !isOf(scope, alias) || (keyId !== undefined && alias.keyId !== keyId));
+    if (strange !== undefined) throw this.#context.seals.broken('aliases', aliasId(strange, strange.aliasName));
+    return aliases;
   }
 
   async countOf(ref: KeyRef): Promise<number> {
@@ -89,6 +95,7 @@ export class AliasRows implements AliasStore {
         }
         await requireStored(trx, 'aliases', named(alias, alias.aliasName), row);
       });
+      this.#rows.wrote(row);
     } finally {
       caches.aliases.drop(aliasId(alias, alias.aliasName));
     }
@@ -107,8 +114,9 @@ export class AliasRows implements AliasStore {
   }
 
   async remove(scope: AccountScope, aliasName: string, seenKeyId: string): Promise<void> {
+    const { db, clock } = this.#context;
     try {
-      const removed = await this.#context.db.transaction().execute(async (trx) => {
+      const removed = await db.transaction().execute(async (trx) => {
         const result = await trx
           .deleteFrom('aliases')
           .where((eb) => eb.and(named(scope, aliasName)))
@@ -118,7 +126,7 @@ export class AliasRows implements AliasStore {
         await requireStored(trx, 'aliases', named(scope, aliasName), undefined);
         return true;
       });
-      if (removed) return;
+      if (removed) return this.#rows.removed(aliasId(scope, aliasName), clock.now());
       const row = await this.#select(scope, aliasName);
       throw row === undefined ? notFound(scope, aliasName) : this.#movedMeanwhile(scope, aliasName);
     } finally {
@@ -131,12 +139,21 @@ export class AliasRows implements AliasStore {
     return new BridgeError('KMSInternalException', 'The alias was changed at the same time.');
   }
 
-  #select(scope: AccountScope, aliasName: string): Promise<AliasRow | undefined> {
-    return this.#context.db
+  async #select(scope: AccountScope, aliasName: string): Promise<AliasRow | undefined> {
+    const { db, seals } = this.#context;
+    const row = await db
       .selectFrom('aliases')
       .selectAll()
-      .where((eb) => eb.and(named(scope, aliasName)))
+      .where('region', '=', scope.region)
+      .where('account_id', '=', scope.accountId)
+      .where('alias_name', '=', aliasName)
       .executeTakeFirst();
+    if (
+      row !== undefined &&
+      (row.region !== scope.region || row.account_id !== scope.accountId || row.alias_name !== aliasName)
+    )
+      throw seals.broken('aliases', aliasId(scope, aliasName));
+    return row;
   }
 
   /** False when another writer came first. */
@@ -146,7 +163,7 @@ export class AliasRows implements AliasStore {
     if (keyId !== seenKeyId) throw this.#movedMeanwhile(alias, alias.aliasName);
     const sealed = await seals.seal(alias.region, 'aliases', aliasColumns({ ...alias, createdAtMs }, row.version + 1));
     try {
-      return await db.transaction().execute(async (trx) => {
+      const replaced = await db.transaction().execute(async (trx) => {
         await requireKey(trx, alias);
         const result = await trx
           .updateTable('aliases')
@@ -158,11 +175,16 @@ export class AliasRows implements AliasStore {
         await requireStored(trx, 'aliases', named(alias, alias.aliasName), sealed);
         return true;
       });
+      if (replaced) this.#rows.wrote(sealed);
+      return replaced;
     } finally {
       caches.aliases.drop(aliasId(alias, alias.aliasName));
     }
   }
 }
+
+const isOf = (scope: AccountScope, alias: Alias): boolean =>
+  alias.region === scope.region && alias.accountId === scope.accountId;
 
 const named = (scope: AccountScope, aliasName: string) => ({
   region: scope.region,

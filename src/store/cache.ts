@@ -1,16 +1,34 @@
 // Reads kept in memory. What was dropped is never served again, also not by a read that had begun before.
+import type { BoundedMemory, Kept } from '../kernel/bounded-memory.js';
 import { BridgeError } from '../kernel/errors.js';
 
 const attempts = 10;
 
-/** Holds found values only ("absent" is asked again each time); at most `limit`, the oldest leave first. */
-export class ReadCache<V> {
-  readonly #limit: number;
-  readonly #entries = new Map<string, Promise<V | undefined>>();
-  #generation = 0;
+interface Entry<V> {
+  readonly reading: Promise<V | undefined>;
+  /** Of the time before which it was read. */
+  readonly epoch: number;
+  /** Undefined while it is being read. */
+  kept: Kept | undefined;
+  /** By which the memory knows it: the value, or this entry when the value is no object. */
+  value: object | undefined;
+}
 
-  constructor(limit: number) {
-    this.#limit = limit;
+/** What an entry costs beside its value: the map, the promise, the memory's own notes. */
+const entryBytes = 500;
+
+/** Holds found values only ("absent" is asked again each time), as long as the memory they share has room for them. */
+export class ReadCache<V> {
+  readonly #memory: BoundedMemory;
+  readonly #sizeOf: (value: V) => number;
+  readonly #entries = new Map<string, Entry<V>>();
+  #generation = 0;
+  #epoch = 0;
+
+  /** `sizeOf`: bytes that a value holds. */
+  constructor(memory: BoundedMemory, sizeOf: (value: V) => number) {
+    this.#memory = memory;
+    this.#sizeOf = sizeOf;
   }
 
   /** Another number after each drop: what was derived from the entries before is out of date. */
@@ -19,32 +37,54 @@ export class ReadCache<V> {
   }
 
   get(id: string): Promise<V | undefined> | undefined {
-    return this.#entries.get(id);
+    const entry = this.#entries.get(id);
+    if (entry?.epoch !== this.#epoch) return undefined;
+    if (entry.kept !== undefined) entry.kept.used = true;
+    return entry.reading;
   }
 
   /** Reads and keeps; who asks for the same meanwhile gets the same promise. A failed read is not kept. */
   load(id: string, read: () => Promise<V | undefined>): Promise<V | undefined> {
     const reading = this.#readCurrent(read);
-    const oldest = this.#entries.keys().next();
-    if (this.#entries.size >= this.#limit && oldest.done !== true) this.#entries.delete(oldest.value);
-    this.#entries.set(id, reading);
-    const leave = (): void => {
-      if (this.#entries.get(id) === reading) this.#entries.delete(id);
-    };
-    reading.then((value) => {
-      if (value === undefined) leave();
-    }, leave);
+    const entry: Entry<V> = { reading, epoch: this.#epoch, kept: undefined, value: undefined };
+    this.#forget(id);
+    this.#entries.set(id, entry);
+    reading.then(
+      (value) => {
+        if (this.#entries.get(id) !== entry) return;
+        if (value === undefined) this.#entries.delete(id);
+        else this.#keep(id, entry, value);
+      },
+      () => {
+        if (this.#entries.get(id) === entry) this.#entries.delete(id);
+      },
+    );
     return reading;
   }
 
   drop(id: string): void {
     this.#generation++;
-    this.#entries.delete(id);
+    this.#forget(id);
   }
 
+  /** What was held before is found no more, and goes when its room is needed. */
   clear(): void {
     this.#generation++;
-    this.#entries.clear();
+    this.#epoch++;
+  }
+
+  #keep(id: string, entry: Entry<V>, value: V): void {
+    entry.value = typeof value === 'object' && value !== null ? value : entry;
+    entry.kept = this.#memory.keep(entry.value, this.#sizeOf(value), entry, entryBytes + 2 * id.length, () => {
+      if (this.#entries.get(id) === entry) this.#entries.delete(id);
+    });
+  }
+
+  #forget(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    this.#entries.delete(id);
+    if (entry.value !== undefined) this.#memory.release(entry.value, entry);
   }
 
   /** Checking a seal takes time in the token, and a row may change under it: then it is read again. */

@@ -4,12 +4,15 @@ import { BridgeError } from '../kernel/errors.js';
 import type { Credential } from '../model/principal.js';
 import type { CredentialStore } from '../ports/store.js';
 import { daemonKeys } from '../ports/token.js';
-import { cacheLimit, type StoreContext } from './context.js';
+import { smallRowBytes, type StoreContext } from './context.js';
 import { requireStored } from './read-back.js';
 import { SealedRows } from './seal.js';
-import type { SealedColumns } from './tables.js';
+import type { CredentialRow, SealedColumns } from './tables.js';
 
 const aadDomain = Buffer.from('hsm-bridge/secret/v1\0');
+
+/** Rows read at a time. */
+const pageRows = 100;
 
 export class CredentialRows implements CredentialStore {
   readonly #context: StoreContext;
@@ -17,26 +20,24 @@ export class CredentialRows implements CredentialStore {
 
   constructor(context: StoreContext) {
     this.#context = context;
-    this.#rows = new SealedRows(
-      context.seals,
-      'credentials',
-      (row) => ({ id: row.access_key_id, region: context.defaultRegion }),
-      (row) => this.#unwrap(row),
-      cacheLimit,
-    );
+    this.#rows = new SealedRows({
+      seals: context.seals,
+      table: 'credentials',
+      identify: (row) => ({ id: row.access_key_id, region: context.defaultRegion }),
+      decode: (row) => this.#unwrap(row),
+      reread: (row) => this.#select(row.access_key_id),
+      memory: context.caches.memory,
+      sizeOf: () => smallRowBytes,
+    });
   }
 
   find(accessKeyId: string): Promise<Credential | undefined> {
-    const { caches, watch, db } = this.#context;
+    const { caches, watch } = this.#context;
     watch.look();
     return (
       caches.credentials.get(accessKeyId) ??
       caches.credentials.load(accessKeyId, async () => {
-        const row = await db
-          .selectFrom('credentials')
-          .selectAll()
-          .where('access_key_id', '=', accessKeyId)
-          .executeTakeFirst();
+        const row = await this.#select(accessKeyId);
         return row === undefined ? undefined : this.#rows.open(row);
       })
     );
@@ -44,16 +45,20 @@ export class CredentialRows implements CredentialStore {
 
   /** The oldest whose seal matches: a row that another hand wrote must not keep the account from its own. */
   async findRoot(accountId: string): Promise<Credential | undefined> {
-    const rows = await this.#context.db
-      .selectFrom('credentials')
-      .selectAll()
-      .where('account_id', '=', accountId)
-      .where('root', '=', 1)
-      .orderBy('created_at_ms')
-      .orderBy('access_key_id')
-      .execute();
-    const [oldest] = await this.#rows.openSound(rows);
-    return oldest;
+    for (let offset = 0; ; offset += pageRows) {
+      const rows = await this.#context.db
+        .selectFrom('credentials')
+        .selectAll()
+        .where('account_id', '=', accountId)
+        .where('root', '=', 1)
+        .orderBy('created_at_ms')
+        .orderBy('access_key_id')
+        .limit(pageRows)
+        .offset(offset)
+        .execute();
+      const [oldest] = await this.#rows.openSound(rows);
+      if (oldest !== undefined || rows.length < pageRows) return oldest;
+    }
   }
 
   /** The principal is the account's root: there is no other kind so far. KMSInternalException when the id is taken. */
@@ -81,6 +86,17 @@ export class CredentialRows implements CredentialStore {
     } finally {
       caches.credentials.drop(accessKeyId);
     }
+  }
+
+  async #select(accessKeyId: string): Promise<CredentialRow | undefined> {
+    const { db, seals } = this.#context;
+    const row = await db
+      .selectFrom('credentials')
+      .selectAll()
+      .where('access_key_id', '=', accessKeyId)
+      .executeTakeFirst();
+    if (row !== undefined && row.access_key_id !== accessKeyId) throw seals.broken('credentials', accessKeyId);
+    return row;
   }
 
   async #unwrap(row: SealedColumns<'credentials'>): Promise<Credential> {

@@ -4,14 +4,11 @@ import type { Key, KeyRef } from '../model/key.js';
 import type { AccountScope, ForeignStore } from '../ports/store.js';
 import { aliasColumns, aliasId, type AliasRows } from './aliases.js';
 import { ReadCache } from './cache.js';
-import type { StoreContext } from './context.js';
+import { keyBytes, type StoreContext } from './context.js';
 import { keyColumns, keyId } from './key-row.js';
 import type { KeyRows } from './keys.js';
 import { BrokenSealError } from './seal.js';
 import type { AliasRow, KeyRow } from './tables.js';
-
-/** Pairs of a stranger and what it asked for. The keys themselves are those that the memory of checked seals holds. */
-const maxAnswers = 10_000;
 
 interface StandIns {
   readonly key: KeyRow;
@@ -23,7 +20,7 @@ export class ForeignRows implements ForeignStore {
   readonly #keys: KeyRows;
   readonly #aliases: AliasRows;
   /** Apart from the other caches, and by asker: a row that its owner or a third account uses must not be quicker for a stranger. */
-  readonly #answers = new ReadCache<Key>(maxAnswers);
+  readonly #answers: ReadCache<Key>;
   readonly #standIns = new Map<string, Promise<StandIns>>();
   #changes = 0;
 
@@ -31,6 +28,7 @@ export class ForeignRows implements ForeignStore {
     this.#context = context;
     this.#keys = keys;
     this.#aliases = aliases;
+    this.#answers = new ReadCache(context.caches.memory, keyBytes);
   }
 
   key(asker: string, ref: KeyRef): Promise<Key | undefined> {

@@ -3,8 +3,9 @@ import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, type Key, type KeyRef } from '../model/key.js';
 import type { AccountScope, KeyStore, Page } from '../ports/store.js';
 import { aliasId } from './aliases.js';
-import { cacheLimit, writeAttempts, type StoreContext } from './context.js';
+import { keyBytes, writeAttempts, type StoreContext } from './context.js';
 import { keyColumns, keyId, keyOf, materialIndex } from './key-row.js';
+import { KeyUpkeep } from './key-upkeep.js';
 import { changedOne, requireStored } from './read-back.js';
 import { SealedRows } from './seal.js';
 import type { KeyRow } from './tables.js';
@@ -14,16 +15,20 @@ export class KeyRows implements KeyStore {
   readonly #context: StoreContext;
   readonly #rows: SealedRows<'keys', Key>;
   readonly #turns = new Turns();
+  readonly #upkeep: KeyUpkeep;
 
   constructor(context: StoreContext) {
     this.#context = context;
-    this.#rows = new SealedRows(
-      context.seals,
-      'keys',
-      (row) => ({ id: `${row.region}/${row.account_id}/${row.key_id}`, region: row.region }),
-      keyOf,
-      cacheLimit,
-    );
+    this.#rows = new SealedRows({
+      seals: context.seals,
+      table: 'keys',
+      identify: (row) => ({ id: `${row.region}/${row.account_id}/${row.key_id}`, region: row.region }),
+      decode: keyOf,
+      reread: (row) => this.#select({ region: row.region, accountId: row.account_id, keyId: row.key_id }),
+      memory: context.caches.memory,
+      sizeOf: keyBytes,
+    });
+    this.#upkeep = new KeyUpkeep(context, this.#rows, (ref) => this.#select(ref));
   }
 
   find(ref: KeyRef): Promise<Key | undefined> {
@@ -98,6 +103,7 @@ export class KeyRows implements KeyStore {
         const materials = materialRows(key);
         if (materials.length > 0) await trx.insertInto('materials').values(materials).execute();
       });
+      this.#rows.wrote(row);
     } finally {
       this.#drop(key, indexesOf(key));
     }
@@ -116,7 +122,7 @@ export class KeyRows implements KeyStore {
   }
 
   async remove(ref: KeyRef): Promise<void> {
-    const { db, caches } = this.#context;
+    const { db, caches, clock } = this.#context;
     const owned = ownedBy(ref);
     try {
       const gone = await db.transaction().execute(async (trx) => {
@@ -145,6 +151,7 @@ export class KeyRows implements KeyStore {
         await requireStored(trx, 'keys', owned, undefined);
         return { indexes: materials.map((row) => row.cka_id), aliases };
       });
+      this.#rows.removed(keyId(ref), clock.now());
       this.#drop(ref, gone.indexes);
       for (const alias of gone.aliases) caches.aliases.drop(aliasId(ref, alias.alias_name));
     } catch (error) {
@@ -154,65 +161,50 @@ export class KeyRows implements KeyStore {
     }
   }
 
-  async due(region: string, nowMs: number): Promise<readonly Key[]> {
-    const rows = await this.#context.db
-      .selectFrom('keys')
-      .selectAll()
-      .where('region', '=', region)
-      .where('status', 'in', ['pendingDeletion', 'deleting'])
-      .where('deletion_at_ms', '<=', nowMs)
-      .orderBy('deletion_at_ms')
-      .execute();
-    return this.#rows.openSound(rows);
+  due(region: string, nowMs: number): AsyncIterable<Key> {
+    return this.#upkeep.due(region, nowMs);
   }
 
-  async unsettled(region: string, isAbandoned: (incarnation: number) => boolean): Promise<readonly Key[]> {
-    const rows = await this.#context.db
-      .selectFrom('keys')
-      .selectAll()
-      .where('region', '=', region)
-      .where((eb) => eb.or([eb('status', '=', 'creating'), eb('pending_material_id', 'is not', null)]))
-      .orderBy('key_id')
-      .execute();
-    const abandoned = rows.filter((row) => isAbandoned(row.incarnation));
-    const used = await this.#used(abandoned.flatMap((row) => row.pending_material_id ?? []));
-    for (const row of abandoned) {
-      if (!used.has(row.pending_material_id ?? '')) continue;
-      const ref = { region, accountId: row.account_id, keyId: row.key_id };
-      // It may have been finished, and used, since it was read.
-      if ((await this.#select(ref))?.version === row.version) this.#context.seals.broken('keys', keyId(ref));
-    }
-    return this.#rows.openSound(abandoned.filter((row) => !used.has(row.pending_material_id ?? '')));
+  unsettled(region: string, isAbandoned: (incarnation: number) => boolean): AsyncIterable<Key> {
+    return this.#upkeep.unsettled(region, isAbandoned);
   }
 
-  async all(region: string): Promise<readonly Key[]> {
-    const rows = await this.#context.db
-      .selectFrom('keys')
-      .selectAll()
-      .where('region', '=', region)
-      .orderBy('key_id')
-      .execute();
-    return this.#rows.openSound(rows);
+  materials(region: string): AsyncIterable<readonly string[]> {
+    return this.#upkeep.materials(region);
   }
 
-  async #used(materialIds: readonly string[]): Promise<ReadonlySet<string>> {
-    if (materialIds.length === 0) return new Set();
-    const rows = await this.#context.db
-      .selectFrom('usage')
-      .select('material_id')
-      .where('material_id', 'in', materialIds)
-      .execute();
-    return new Set(rows.map((row) => row.material_id));
+  named(region: string, ckaIds: readonly string[]): Promise<ReadonlySet<string>> {
+    return this.#upkeep.named(region, ckaIds);
   }
 
-  #select(ref: KeyRef): Promise<KeyRow | undefined> {
-    return this.#context.db
+  owners(region: string, ckaIds: Iterable<string>): AsyncIterable<Key> {
+    return this.#upkeep.owners(region, ckaIds);
+  }
+
+  withoutMaterial(region: string): AsyncIterable<Key> {
+    return this.#upkeep.withoutMaterial(region);
+  }
+
+  checkSeals(region: string): AsyncIterable<number> {
+    return this.#upkeep.checkSeals(region);
+  }
+
+  async #select(ref: KeyRef): Promise<KeyRow | undefined> {
+    const { db, seals } = this.#context;
+    const row = await db
       .selectFrom('keys')
       .selectAll()
       .where('region', '=', ref.region)
       .where('account_id', '=', ref.accountId)
       .where('key_id', '=', ref.keyId)
       .executeTakeFirst();
+    // An index that lies gives another row than was asked for, and a sound one.
+    if (
+      row !== undefined &&
+      (row.region !== ref.region || row.account_id !== ref.accountId || row.key_id !== ref.keyId)
+    )
+      throw seals.broken('keys', keyId(ref));
+    return row;
   }
 
   /** Null, which is kept, when an account was named and it is not its own. */
@@ -275,7 +267,9 @@ export class KeyRows implements KeyStore {
         if (added.length > 0) await trx.insertInto('materials').values(added).execute();
         return true;
       });
-      return written ? keyOf(sealed) : undefined;
+      if (!written) return undefined;
+      this.#rows.wrote(sealed);
+      return keyOf(sealed);
     } finally {
       this.#drop(after, [...indexesOf(before), ...indexesOf(after)]);
     }

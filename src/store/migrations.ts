@@ -10,7 +10,7 @@ export interface ColumnTypes {
 }
 
 export function migrations(types: ColumnTypes): Record<string, Migration> {
-  return { '0001-first': { up: (db) => first(db, types) } };
+  return { '0001-first': { up: (db) => first(db, types) }, '0002-pages': { up: pages } };
 }
 
 async function first(db: Kysely<unknown>, types: ColumnTypes): Promise<void> {
@@ -112,4 +112,20 @@ async function unsealed(db: Kysely<unknown>, types: ColumnTypes): Promise<void> 
     .addColumn('expires_at_ms', types.integer, (c) => c.notNull())
     .modifyEnd(types.tableEnd)
     .execute();
+}
+
+/** What starts and jobs look for, found without reading any other row, and in the order of the pages (key-upkeep.ts). */
+async function pages(db: Kysely<unknown>): Promise<void> {
+  await db.schema.dropIndex('keys_due').execute();
+  await db.schema
+    .createIndex('keys_deletion')
+    .on('keys')
+    .columns(['region', 'deletion_at_ms', 'account_id', 'key_id'])
+    .where(sql.ref('deletion_at_ms'), 'is not', null)
+    .execute();
+  await sql`create index keys_unsettled on keys (region, account_id, key_id)
+    where (status = 'creating' or pending_material_id is not null)`.execute(db);
+  await sql`create index keys_without_material on keys (region, account_id, key_id) where material_missing = 1`.execute(
+    db,
+  );
 }

@@ -1,8 +1,10 @@
 // Row seals (docs/formats/row-seal.md): HMAC-SHA-256 by the token over an injective encoding of a row. No row is used before its seal matched.
 import { hash, timingSafeEqual } from 'node:crypto';
+import type { BoundedMemory, Kept } from '../kernel/bounded-memory.js';
 import { BridgeError } from '../kernel/errors.js';
 import type { Tokens } from '../ports/token.js';
 import type { DaemonKeys } from './daemon-keys.js';
+import { NewestVersions } from './newest-versions.js';
 import { sealedColumns, type ColumnKind, type SealedColumns, type SealedTable } from './tables.js';
 
 const domain = Buffer.from('hsm-bridge/row/v1\0');
@@ -109,80 +111,123 @@ export class BrokenSealError extends BridgeError {
   }
 }
 
-interface Opened<V> {
-  readonly digest: Buffer;
+interface Opened<V extends object> {
+  /** SHA-256 of the row and its seal. */
+  readonly digest: string;
   readonly value: V;
+  kept: Kept | undefined;
 }
+
+type SealedRow<T extends SealedTable> = SealedColumns<T> & { readonly seal: Buffer };
+
+export interface SealedRowsOptions<T extends SealedTable, V extends object> {
+  readonly seals: RowSeals;
+  readonly table: T;
+  readonly identify: (row: SealedColumns<T>) => { readonly id: string; readonly region: string };
+  readonly decode: (row: SealedColumns<T>) => V | Promise<V>;
+  /** The same row as it is in the database now. */
+  readonly reread: (row: SealedColumns<T>) => Promise<SealedRow<T> | undefined>;
+  readonly memory: BoundedMemory;
+  /** Bytes that a value holds. */
+  readonly sizeOf: (value: V) => number;
+}
+
+/** What one row adds to its value in the memory of checked seals. */
+const openedBytes = 700;
 
 /**
  * Turns rows of one table into what they mean, after their seal matched. Remembers by content: the same bytes under the same seal
- * are not sent to the token again and give the identical object, so a cache that was emptied fills cheaply.
+ * are not sent to the token again and give the identical object, so a cache that was emptied fills cheaply. A row older than one that
+ * this process has seen under the same id is broken, whatever its seal.
  */
-export class SealedRows<T extends SealedTable, V> {
-  readonly #seals: RowSeals;
-  readonly #table: T;
-  readonly #identify: (row: SealedColumns<T>) => { readonly id: string; readonly region: string };
-  readonly #decode: (row: SealedColumns<T>) => V | Promise<V>;
+export class SealedRows<T extends SealedTable, V extends object> {
+  readonly #options: SealedRowsOptions<T, V>;
   readonly #opened = new Map<string, Opened<V>>();
-  readonly #limit: number;
+  readonly #newest = new NewestVersions();
 
-  constructor(
-    seals: RowSeals,
-    table: T,
-    identify: (row: SealedColumns<T>) => { readonly id: string; readonly region: string },
-    decode: (row: SealedColumns<T>) => V | Promise<V>,
-    limit: number,
-  ) {
-    this.#seals = seals;
-    this.#table = table;
-    this.#identify = identify;
-    this.#decode = decode;
-    this.#limit = limit;
+  constructor(options: SealedRowsOptions<T, V>) {
+    this.#options = options;
   }
 
   /** Fails with the integrity error of `RowSeals.broken` when the seal does not match. */
-  open(row: SealedColumns<T> & { readonly seal: Buffer }): Promise<V> {
+  open(row: SealedRow<T>): Promise<V> {
     return this.#open(row, false);
   }
 
   /** As `open`, and the token is asked also for what is remembered: the work does not depend on who opened the row before. */
-  openAfresh(row: SealedColumns<T> & { readonly seal: Buffer }): Promise<V> {
+  openAfresh(row: SealedRow<T>): Promise<V> {
     return this.#open(row, true);
   }
 
-  async #open(row: SealedColumns<T> & { readonly seal: Buffer }, afresh: boolean): Promise<V> {
-    const { id, region } = this.#identify(row);
-    const bytes = encodedOr(() => encodeRow(this.#table, row));
-    if (bytes === undefined || bytes.length > maxRowBytes || !Buffer.isBuffer(row.seal))
-      throw this.#seals.broken(this.#table, id);
-    const digest = hash('sha256', Buffer.concat([...prefixed(row.seal), bytes]), 'buffer');
+  /** Checks the seal alone, and remembers nothing. A broken row is noted; fails when the token could not be asked. */
+  async check(row: SealedRow<T>): Promise<void> {
+    const { seals, table, identify } = this.#options;
+    const { id, region } = identify(row);
+    const bytes = this.#encode(row);
+    if (bytes === undefined) seals.broken(table, id);
+    if (bytes === undefined || (await seals.matches(region, bytes, row.seal))) return;
+    const refusal = await seals.refusal(region, table, id);
+    if (!(refusal instanceof BrokenSealError)) throw refusal;
+  }
+
+  /** This process has committed `row`: from now on no older one is believed. */
+  wrote(row: SealedColumns<T>): void {
+    this.#newest.note(this.#options.identify(row).id, row);
+  }
+
+  /** This process has removed the row: none that was made before is believed. */
+  removed(id: string, nowMs: number): void {
+    this.#newest.note(id, { created_at_ms: nowMs, version: 0 });
+  }
+
+  async #open(row: SealedRow<T>, afresh: boolean): Promise<V> {
+    const { seals, table, identify, decode } = this.#options;
+    const { id, region } = identify(row);
+    const bytes = this.#encode(row);
+    if (bytes === undefined) throw seals.broken(table, id);
+    if (this.#newest.isOlder(id, row)) return this.#openNewer(row, id, afresh);
+    const digest = hash('sha256', Buffer.concat([...prefixed(row.seal), bytes]), 'base64');
     const known = this.#opened.get(id);
-    const same = known?.digest.equals(digest) === true;
+    const same = known?.digest === digest;
+    if (same && known.kept !== undefined) known.kept.used = true;
     if (same && !afresh) return known.value;
-    if (!(await this.#seals.matches(region, bytes, row.seal))) throw await this.#seals.refusal(region, this.#table, id);
+    if (!(await seals.matches(region, bytes, row.seal))) throw await seals.refusal(region, table, id);
+    if (!this.#newest.isOlder(id, row)) this.#newest.note(id, row);
     if (same) return known.value;
-    const value = await this.#decode(row);
-    this.#remember(id, { digest, value });
+    const value = await decode(row);
+    this.#remember(id, digest, value);
     return value;
   }
 
+  /** It may have been replaced since it was read: what is there now counts. */
+  async #openNewer(row: SealedRow<T>, id: string, afresh: boolean): Promise<V> {
+    const { seals, table, reread } = this.#options;
+    const now = await reread(row);
+    if (now === undefined) throw new BridgeError('KMSInternalException');
+    if (this.#newest.isOlder(id, now)) throw seals.broken(table, id);
+    return this.#open(now, afresh);
+  }
+
+  #encode(row: SealedRow<T>): Buffer | undefined {
+    const bytes = encodedOr(() => encodeRow(this.#options.table, row));
+    return bytes === undefined || bytes.length > maxRowBytes || !Buffer.isBuffer(row.seal) ? undefined : bytes;
+  }
+
   /** All of them, in order; when one is broken the others are still checked, so that each broken one is known. */
-  async openAll(rows: readonly (SealedColumns<T> & { readonly seal: Buffer })[]): Promise<V[]> {
+  async openAll(rows: readonly SealedRow<T>[]): Promise<V[]> {
     const results = await this.#settle(rows);
     return results.map(valueOf);
   }
 
   /** Those whose seal matches: for work that must go on beside a broken row, which is noted and never acted on. */
-  async openSound(rows: readonly (SealedColumns<T> & { readonly seal: Buffer })[]): Promise<V[]> {
+  async openSound(rows: readonly SealedRow<T>[]): Promise<V[]> {
     const results = await this.#settle(rows);
     return results
       .filter((result) => !(result.status === 'rejected' && result.reason instanceof BrokenSealError))
       .map(valueOf);
   }
 
-  async #settle(
-    rows: readonly (SealedColumns<T> & { readonly seal: Buffer })[],
-  ): Promise<readonly PromiseSettledResult<V>[]> {
+  async #settle(rows: readonly SealedRow<T>[]): Promise<readonly PromiseSettledResult<V>[]> {
     const results: PromiseSettledResult<V>[] = [];
     for (let start = 0; start < rows.length; start += tokenCallsAtOnce) {
       const some = rows.slice(start, start + tokenCallsAtOnce);
@@ -191,10 +236,15 @@ export class SealedRows<T extends SealedTable, V> {
     return results;
   }
 
-  #remember(id: string, opened: Opened<V>): void {
-    const oldest = this.#opened.keys().next();
-    if (this.#opened.size >= this.#limit && oldest.done !== true) this.#opened.delete(oldest.value);
+  #remember(id: string, digest: string, value: V): void {
+    const { memory, sizeOf } = this.#options;
+    const before = this.#opened.get(id);
+    if (before !== undefined) memory.release(before.value, this);
+    const opened: Opened<V> = { digest, value, kept: undefined };
     this.#opened.set(id, opened);
+    opened.kept = memory.keep(value, sizeOf(value), this, openedBytes + 2 * id.length, () => {
+      if (this.#opened.get(id) === opened) this.#opened.delete(id);
+    });
   }
 }
 

@@ -1,5 +1,6 @@
 // One database for one test, of whichever kind: opens stores on it as gateways do, and reaches under them as its administrator could.
 import type { Clock, MonotonicClock } from '../../src/kernel/clock.js';
+import type { Key } from '../../src/model/key.js';
 import type { Store } from '../../src/ports/store.js';
 import type { Tokens } from '../../src/ports/token.js';
 import type { OnFault } from '../../src/store/backend.js';
@@ -72,4 +73,18 @@ export class Bench {
     for (const store of this.#stores) await store.close();
     this.database.dispose();
   }
+}
+
+export async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const item of items) found.push(item);
+  return found;
+}
+
+/** Every key of the Region with a sound seal, by the index of backing keys and by id. */
+export async function everyKey(store: Store, region: string): Promise<Key[]> {
+  const keys = new Map<string, Key>();
+  for await (const page of store.keys.materials(region))
+    for await (const key of store.keys.owners(region, page)) keys.set(key.keyId, key);
+  return [...keys.values()].sort((a, b) => (a.keyId < b.keyId ? -1 : 1));
 }

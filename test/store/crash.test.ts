@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { compiled, type Compiled } from './compiled.js';
 import { FakeToken } from './fake-token.js';
-import { neverMs } from './bench.js';
+import { all, everyKey, neverMs } from './bench.js';
 import { region } from './samples.js';
 import { sqliteDatabase, type SqliteFile } from './sqlite-database.js';
 
@@ -78,7 +78,8 @@ async function storedIds(): Promise<string[]> {
     onBroken: () => undefined,
     onFault: () => undefined,
   });
-  const keys = await store.keys.all(region);
+  const keys = await everyKey(store, region);
+  await all(store.keys.checkSeals(region));
   expect(store.integrityFailures()).toEqual([]);
   await store.close();
   return keys.map((key) => key.keyId);

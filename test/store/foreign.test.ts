@@ -15,7 +15,7 @@ import { Caches } from '../../src/store/context.js';
 import { openSqlite } from '../../src/store/sqlite/open.js';
 import { storeOn } from '../../src/store/open.js';
 import { FakeTokens } from './fake-token.js';
-import { neverMs } from './bench.js';
+import { all, everyKey, neverMs } from './bench.js';
 import { accountId, ckaIdText, region, sampleAlias, sampleKey, scope } from './samples.js';
 
 const stranger = '999988887777';
@@ -207,7 +207,8 @@ describe('the stand-in', () => {
   it('is no row: nothing of it is in the store', async () => {
     const store = await open();
     await store.foreign.key(stranger, { region, accountId, keyId: randomUUID() });
-    expect(await store.keys.all(region)).toEqual([]);
+    expect(await everyKey(store, region)).toEqual([]);
+    expect(await all(store.keys.checkSeals(region))).toEqual([0]);
   });
 });
 

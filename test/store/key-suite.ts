@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { BridgeError } from '../../src/kernel/errors.js';
 import type { Key } from '../../src/model/key.js';
-import type { Bench } from './bench.js';
+import { all, type Bench } from './bench.js';
 import { accountId, backingKey, ckaIdText, region, sampleAlias, sampleKey, scope } from './samples.js';
 
 export function keySuite(bench: () => Bench): void {
@@ -135,15 +135,20 @@ export function keySuite(bench: () => Bench): void {
     const cancelled = sampleKey({ status: 'disabled', deletionAtMs: 1 });
     const creating = sampleKey({ status: 'creating', incarnation: 65 });
     const rotating = sampleKey({ pendingMaterialId: 'cd'.repeat(32), incarnation: 1, accountId: '999999999999' });
-    const all = [due, later, begun, cancelled, creating, rotating];
-    for (const key of [...all, sampleKey({ region: 'us-east-1', status: 'creating', incarnation: 1 })]) {
+    for (const key of [
+      due,
+      later,
+      begun,
+      cancelled,
+      creating,
+      rotating,
+      sampleKey({ region: 'us-east-1', status: 'creating', incarnation: 1 }),
+    ]) {
       await store.keys.insert(key);
     }
-    expect(await store.keys.due(region, 1_000)).toEqual([begun, due]);
-    expect(await store.keys.unsettled(region, (incarnation) => incarnation === 1)).toEqual([rotating]);
-    expect(await store.keys.unsettled(region, (incarnation) => incarnation % 64 === 1)).toHaveLength(2);
-    const byId = (a: Key, b: Key) => (a.keyId < b.keyId ? -1 : 1);
-    expect(await store.keys.all(region)).toEqual(all.sort(byId));
+    expect(await all(store.keys.due(region, 1_000))).toEqual([begun, due]);
+    expect(await all(store.keys.unsettled(region, (incarnation) => incarnation === 1))).toEqual([rotating]);
+    expect(await all(store.keys.unsettled(region, (incarnation) => incarnation % 64 === 1))).toHaveLength(2);
   });
 
   it('removes a key with its aliases and its backing keys', async () => {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { expect, it } from 'vitest';
 import type { Store } from '../../src/ports/store.js';
-import type { Bench } from './bench.js';
+import { all, everyKey, type Bench } from './bench.js';
 import { FakeTokens } from './fake-token.js';
 import { accountId, backingKey, ckaIdText, region, sampleAlias, sampleKey, scope } from './samples.js';
 
@@ -95,7 +95,11 @@ export function sealSuite(bench: () => Bench): void {
     const mistaken = await bench().open({ tokens: others });
     expect(await mistaken.wrongToken(region)).toContain(`the token of ${region} does not hold the keys`);
     // The rows are sound: what is wrong is the token, and it seals nothing here.
-    for (const use of [mistaken.keys.find(mine), mistaken.keys.insert(sampleKey()), mistaken.keys.all(region)])
+    for (const use of [
+      mistaken.keys.find(mine),
+      mistaken.keys.insert(sampleKey()),
+      all(mistaken.keys.checkSeals(region)),
+    ])
       await expect(use).rejects.toMatchObject({ code: 'KMSInternalException', publicMessage: undefined });
     expect(mistaken.integrityFailures()).toEqual([]);
     const empty = await bench().open({ tokens: new FakeTokens() });
@@ -121,7 +125,7 @@ function keyTampering(bench: () => Bench): void {
       await expect(store.keys.find(mine)).rejects.toMatchObject(refusal);
       await expect(store.keys.findByMaterial(region, ckaIdText(mine))).rejects.toMatchObject(refusal);
       await expect(store.keys.update(mine, (key) => key)).rejects.toMatchObject(refusal);
-      expect((await store.keys.all(region)).map((key) => key.keyId)).not.toContain(mine.keyId);
+      expect((await everyKey(store, region)).map((key) => key.keyId)).not.toContain(mine.keyId);
       expect(store.integrityFailures()).toEqual([keyRow]);
       expect(await store.keys.find(theirs)).toEqual(theirs);
     }
@@ -181,16 +185,82 @@ function keyTampering(bench: () => Bench): void {
       `insert into keys (${columns.join()}) values (${columns.map(() => '?').join()})`,
       ...values,
     );
-    expect(await (await bench().open()).keys.unsettled(region, () => true)).toEqual([]);
+    expect(await all((await bench().open()).keys.unsettled(region, () => true))).toEqual([]);
     expect(bench().broken).toEqual([`keys:${region}/${accountId}/${creating.keyId}`]);
+  });
+
+  it('names every broken row in a look at all seals, and remembers none of the others for it', async () => {
+    await fill(bench());
+    bench().database.administrate("update keys set description = 'x' " + thatKey);
+    const store = await bench().open();
+    const counts = await all(store.keys.checkSeals(region));
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(
+      bench().database.administrate('select 1 from keys where region = ?', region).length,
+    );
+    expect(store.integrityFailures()).toEqual([keyRow]);
+    expect(bench().broken).toEqual([keyRow]);
+  });
+
+  it('takes no row back that is older than one this process has seen, however well it is sealed', async () => {
+    const store = await fill(bench());
+    const other = await bench().open();
+    const rowOf = (): Record<string, unknown> =>
+      bench().database.administrate('select * from keys where key_id = ?', mine.keyId)[0]!;
+    const putBack = (row: Record<string, unknown>): void => {
+      const names = Object.keys(row);
+      bench().database.administrate('delete from keys where key_id = ?', mine.keyId);
+      bench().database.administrate(
+        `insert into keys (${names.join()}) values (${names.map(() => '?').join()})`,
+        ...(Object.values(row) as (string | number | Buffer | null)[]),
+      );
+      bench().passTime();
+    };
+    const older = rowOf();
+    expect(await other.keys.find(mine)).toEqual(mine);
+    const disabled = await store.keys.update(mine, (key) => ({ ...key, status: 'disabled' }));
+    const newer = rowOf();
+    bench().passTime();
+    expect(await other.keys.find(mine)).toEqual(disabled);
+    putBack(older);
+    // The one that wrote the newer row, and one that only read it.
+    for (const one of [store, other]) {
+      await expect(one.keys.find(mine)).rejects.toMatchObject(refusal);
+      await expect(one.keys.findByMaterial(region, ckaIdText(mine))).rejects.toMatchObject(refusal);
+      await expect(one.keys.update(mine, (key) => key)).rejects.toMatchObject(refusal);
+      expect(one.integrityFailures()).toEqual([keyRow]);
+    }
+    putBack(newer);
+    expect(await store.keys.find(mine)).toEqual(disabled);
+    await store.keys.remove(mine);
+    putBack(newer);
+    await expect(store.keys.find(mine)).rejects.toMatchObject(refusal);
+    // Nothing of this outlives the process (docs/formats/row-seal.md).
+    expect(await (await bench().open()).keys.find(mine)).toEqual(disabled);
+  });
+
+  it('takes an alias that was made again for a new one, and the former one for an older', async () => {
+    const store = await fill(bench());
+    const former = bench().database.administrate('select * from aliases where alias_name = ?', alias.aliasName)[0]!;
+    await store.aliases.update({ ...alias, keyId: theirs.keyId }, alias.keyId);
+    await store.aliases.remove(scope, alias.aliasName, theirs.keyId);
+    const later = { ...alias, createdAtMs: alias.createdAtMs + 1, updatedAtMs: alias.createdAtMs + 1 };
+    await store.aliases.insert(later);
+    expect(await store.aliases.find(scope, alias.aliasName)).toEqual(later);
+    const names = Object.keys(former);
+    bench().database.administrate(
+      `insert or replace into aliases (${names.join()}) values (${names.map(() => '?').join()})`,
+      ...(Object.values(former) as (string | number | Buffer | null)[]),
+    );
+    bench().passTime();
+    await expect(store.aliases.find(scope, alias.aliasName)).rejects.toMatchObject(refusal);
   });
 
   it('leaves a broken row out of what the jobs see', async () => {
     const store = await fill(bench());
     bench().database.administrate("update keys set deletion_at_ms = 1, status = 'pendingDeletion' " + thatKey);
-    expect((await store.keys.due(region, 10)).map((key) => key.keyId)).not.toContain(mine.keyId);
+    expect((await all(store.keys.due(region, 10))).map((key) => key.keyId)).not.toContain(mine.keyId);
     bench().database.administrate("update keys set pending_material_id = 'x' " + thatKey);
-    expect((await store.keys.unsettled(region, () => true)).map((key) => key.keyId)).not.toContain(mine.keyId);
+    expect((await all(store.keys.unsettled(region, () => true))).map((key) => key.keyId)).not.toContain(mine.keyId);
     expect(store.integrityFailures()).toHaveLength(1);
   });
 }

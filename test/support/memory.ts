@@ -81,6 +81,10 @@ export class MemoryAudit implements AuditLog {
     this.append('event', record);
 }
 
+async function* each<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
+}
+
 export function memoryStore(): Store & { usageTotals: Map<string, number> } {
   const keys = new Map<string, Key>();
   const aliases = new Map<string, Alias>();
@@ -105,6 +109,12 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
         key.region === region &&
         key.backingKeys.some((backing) => ckaIdOf(backing.materialId).toString('hex') === ckaId),
     );
+  const materialsOf = (region: string): [ckaId: string, key: Key][] =>
+    [...keys.values()]
+      .filter((key) => key.region === region)
+      .flatMap((key) =>
+        key.backingKeys.map(({ materialId }): [string, Key] => [ckaIdOf(materialId).toString('hex'), key]),
+      );
   return {
     usageTotals,
     foreign: {
@@ -140,18 +150,33 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
         keys.delete(arnOfKey(ref));
         for (const [arn, alias] of aliases) if (alias.keyId === ref.keyId) aliases.delete(arn);
       },
-      due: async (region, nowMs) =>
-        [...keys.values()].filter(
-          (key) =>
-            key.region === region &&
-            (key.status === 'pendingDeletion' || key.status === 'deleting') &&
-            (key.deletionAtMs ?? 0) <= nowMs,
+      due: (region, nowMs) =>
+        each(
+          [...keys.values()].filter(
+            (key) =>
+              key.region === region &&
+              (key.status === 'pendingDeletion' || key.status === 'deleting') &&
+              (key.deletionAtMs ?? 0) <= nowMs,
+          ),
         ),
-      unsettled: async (region, isAbandoned) =>
-        [...keys.values()].filter(
-          (key) => key.region === region && key.pendingMaterialId !== undefined && isAbandoned(key.incarnation),
+      unsettled: (region, isAbandoned) =>
+        each(
+          [...keys.values()].filter(
+            (key) => key.region === region && key.pendingMaterialId !== undefined && isAbandoned(key.incarnation),
+          ),
         ),
-      all: async (region) => [...keys.values()].filter((key) => key.region === region),
+      materials: (region) => each([materialsOf(region).map(([ckaId]) => ckaId)]),
+      named: async (region, ckaIds) => {
+        const known = new Map(materialsOf(region));
+        return new Set(ckaIds.filter((ckaId) => known.has(ckaId)));
+      },
+      owners: (region, ckaIds) => {
+        const known = new Map(materialsOf(region));
+        return each([...ckaIds].flatMap((ckaId) => known.get(ckaId) ?? []));
+      },
+      withoutMaterial: (region) =>
+        each([...keys.values()].filter((key) => key.region === region && key.materialMissing)),
+      checkSeals: () => each([]),
     },
     aliases: {
       find: async (scope, name) => aliases.get(aliasArn(scope.region, scope.accountId, name)),

@@ -186,8 +186,8 @@ describe('a creation that failed', () => {
       name: 'DependencyTimeoutException',
     });
     token.generateKey = generateKey;
-    const [row] = await line.store.keys.unsettled(region, () => true);
-    return row!;
+    for await (const row of line.store.keys.unsettled(region, () => true)) return row;
+    throw new Error('nothing is unsettled');
   }
 
   it('is undone when it can no longer be on its way, with its material', async () => {

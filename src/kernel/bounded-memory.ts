@@ -1,0 +1,108 @@
+// Values kept in memory, bounded by what they hold in bytes, all together. Who needs room takes it from what was not used lately.
+
+/** One value, wherever it is kept. Setting `used` at each use costs nothing and saves it from the next clearing. */
+export interface Kept {
+  used: boolean;
+}
+
+interface Item extends Kept {
+  readonly value: object;
+  bytes: number;
+  /** Called when the value must go: each place forgets it. */
+  readonly places: Map<object, { readonly bytes: number; readonly leave: () => void }>;
+  previous: Item;
+  next: Item;
+}
+
+/** Second chance: a ring of values from the oldest on; one that was used since it was looked at last goes to the end instead of out. */
+export class BoundedMemory {
+  readonly #limitBytes: number;
+  readonly #items = new WeakMap<object, Item>();
+  /** The ring's fixed point: what follows it is the oldest. */
+  readonly #ring: Item = ring();
+  #bytes = 0;
+
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /**
+   * Keeps `value` in `place` too, until `leave` is called or `release`. Its own bytes count once, however many places it has; `placeBytes`
+   * are those of this place. May call `leave` of any value, of this one at the latest.
+   */
+  keep(value: object, valueBytes: number, place: object, placeBytes: number, leave: () => void): Kept {
+    let item = this.#items.get(value);
+    if (item === undefined) {
+      item = { value, bytes: valueBytes, used: false, places: new Map(), previous: this.#ring, next: this.#ring };
+      this.#items.set(value, item);
+      this.#append(item);
+      this.#bytes += valueBytes;
+    }
+    const before = item.places.get(place);
+    item.places.set(place, { bytes: placeBytes, leave });
+    this.#grow(item, placeBytes - (before?.bytes ?? 0));
+    this.#makeRoom();
+    return item;
+  }
+
+  /** `place` does not keep `value` any more. */
+  release(value: object, place: object): void {
+    const item = this.#items.get(value);
+    const kept = item?.places.get(place);
+    if (item === undefined || kept === undefined) return;
+    item.places.delete(place);
+    this.#grow(item, -kept.bytes);
+    if (item.places.size === 0) this.#remove(item);
+  }
+
+  #grow(item: Item, bytes: number): void {
+    item.bytes += bytes;
+    this.#bytes += bytes;
+  }
+
+  #makeRoom(): void {
+    while (this.#bytes > this.#limitBytes) {
+      const oldest = this.#ring.next;
+      if (oldest.used) {
+        oldest.used = false;
+        unlink(oldest);
+        this.#append(oldest);
+        continue;
+      }
+      this.#remove(oldest);
+      for (const { leave } of oldest.places.values()) leave();
+    }
+  }
+
+  #remove(item: Item): void {
+    unlink(item);
+    this.#items.delete(item.value);
+    this.#bytes -= item.bytes;
+  }
+
+  #append(item: Item): void {
+    item.previous = this.#ring.previous;
+    item.next = this.#ring;
+    this.#ring.previous.next = item;
+    this.#ring.previous = item;
+  }
+}
+
+function unlink(item: Item): void {
+  item.previous.next = item.next;
+  item.next.previous = item.previous;
+}
+
+function ring(): Item {
+  const item = { value: {}, bytes: 0, used: false, places: new Map() } as unknown as Item;
+  item.previous = item;
+  item.next = item;
+  return item;
+}
+
+/** What a text holds: V8 keeps one byte a character as long as all are Latin-1, two otherwise. */
+export const textBytes = (text: string): number => 24 + text.length * (Buffer.byteLength(text) === text.length ? 1 : 2);

@@ -1,0 +1,219 @@
+// The keys that a start and the jobs look at, page by page: ids come from indexes, a row is read when it is its turn, and no page holds up
+// the event loop for long. Rows with a broken seal are noted and left out.
+import { setImmediate as otherWork } from 'node:timers/promises';
+import { sql, type RawBuilder } from 'kysely';
+import { type Key, type KeyRef } from '../model/key.js';
+import type { StoreContext } from './context.js';
+import { keyId } from './key-row.js';
+import type { SealedRows } from './seal.js';
+import type { KeyRow } from './tables.js';
+
+/** Ids read at a time; also values in one `IN (…)`, of which SQLite takes 32,766. */
+const pageIds = 500;
+/** A key and what is beside it has 200 KB at most. */
+const rowsAtOnce = 8;
+/** What is checked between two pauses. */
+const sliceBytes = 256 * 1024;
+const sliceRows = 64;
+
+/** As written in the indexes of the same names (migrations.ts): SQLite uses a partial index only for the very words of its condition. */
+const isUnsettled: RawBuilder<boolean> = sql`(status = 'creating' or pending_material_id is not null)`;
+const lacksMaterial: RawBuilder<boolean> = sql`material_missing = 1`;
+
+interface Place {
+  readonly account_id: string;
+  readonly key_id: string;
+}
+
+type Select = (ref: KeyRef) => Promise<KeyRow | undefined>;
+
+export class KeyUpkeep {
+  readonly #context: StoreContext;
+  readonly #rows: SealedRows<'keys', Key>;
+  readonly #select: Select;
+
+  constructor(context: StoreContext, rows: SealedRows<'keys', Key>, select: Select) {
+    this.#context = context;
+    this.#rows = rows;
+    this.#select = select;
+  }
+
+  async *due(region: string, nowMs: number): AsyncGenerator<Key> {
+    let after = { deletion_at_ms: 0, account_id: '', key_id: '' };
+    for (;;) {
+      const page = await this.#context.db
+        .selectFrom('keys')
+        .select(['deletion_at_ms', 'account_id', 'key_id'])
+        .where('region', '=', region)
+        .where('status', 'in', ['pendingDeletion', 'deleting'])
+        .where('deletion_at_ms', '<=', nowMs)
+        .where(
+          sql<boolean>`(deletion_at_ms, account_id, key_id) > (${after.deletion_at_ms}, ${after.account_id}, ${after.key_id})`,
+        )
+        .orderBy('deletion_at_ms')
+        .orderBy('account_id')
+        .orderBy('key_id')
+        .limit(pageIds)
+        .execute();
+      yield* this.#open(region, page, (row) => row.deletion_at_ms !== null && row.deletion_at_ms <= nowMs);
+      const last = page.at(-1);
+      if (last === undefined || page.length < pageIds) return;
+      after = { ...last, deletion_at_ms: last.deletion_at_ms ?? 0 };
+    }
+  }
+
+  async *unsettled(region: string, isAbandoned: (incarnation: number) => boolean): AsyncGenerator<Key> {
+    const { seals, db } = this.#context;
+    let after: Place = { account_id: '', key_id: '' };
+    for (;;) {
+      const page = await db
+        .selectFrom('keys')
+        .select(['account_id', 'key_id', 'incarnation', 'pending_material_id', 'version'])
+        .where('region', '=', region)
+        .where(isUnsettled)
+        .where(sql<boolean>`(account_id, key_id) > (${after.account_id}, ${after.key_id})`)
+        .orderBy('account_id')
+        .orderBy('key_id')
+        .limit(pageIds)
+        .execute();
+      const abandoned = page.filter((row) => isAbandoned(row.incarnation));
+      const used = await this.#used(abandoned.flatMap((row) => row.pending_material_id ?? []));
+      for (const row of abandoned) {
+        if (!used.has(row.pending_material_id ?? '')) continue;
+        const ref = { region, accountId: row.account_id, keyId: row.key_id };
+        // It may have been finished, and used, since it was read.
+        if ((await this.#select(ref))?.version === row.version) seals.broken('keys', keyId(ref));
+      }
+      const unused = abandoned.filter((row) => !used.has(row.pending_material_id ?? ''));
+      yield* this.#open(
+        region,
+        unused,
+        (row) => (row.status === 'creating' || row.pending_material_id !== null) && isAbandoned(row.incarnation),
+      );
+      const last = page.at(-1);
+      if (last === undefined || page.length < pageIds) return;
+      after = last;
+      await otherWork();
+    }
+  }
+
+  async *materials(region: string): AsyncGenerator<readonly string[]> {
+    for (let after = ''; ;) {
+      const page = await this.#context.db
+        .selectFrom('materials')
+        .select('cka_id')
+        .where('region', '=', region)
+        .where('cka_id', '>', after)
+        .orderBy('cka_id')
+        .limit(pageIds)
+        .execute();
+      yield page.map((row) => row.cka_id);
+      after = page.at(-1)?.cka_id ?? '';
+      if (page.length < pageIds) return;
+      await otherWork();
+    }
+  }
+
+  async named(region: string, ckaIds: readonly string[]): Promise<ReadonlySet<string>> {
+    const named = new Set<string>();
+    for (const some of chunks(ckaIds, pageIds)) {
+      for (const { cka_id } of await this.#owning(region, some)) named.add(cka_id);
+      await otherWork();
+    }
+    return named;
+  }
+
+  async *owners(region: string, ckaIds: Iterable<string>): AsyncGenerator<Key> {
+    for (const some of chunks(ckaIds, pageIds)) {
+      const places = new Map((await this.#owning(region, some)).map((row) => [`${row.account_id}/${row.key_id}`, row]));
+      yield* this.#open(region, [...places.values()], () => true);
+    }
+  }
+
+  async *withoutMaterial(region: string): AsyncGenerator<Key> {
+    let after: Place = { account_id: '', key_id: '' };
+    for (;;) {
+      const page = await this.#places(region, after).where(lacksMaterial).execute();
+      yield* this.#open(region, page, (row) => row.material_missing === 1);
+      const last = page.at(-1);
+      if (last === undefined || page.length < pageIds) return;
+      after = last;
+    }
+  }
+
+  async *checkSeals(region: string): AsyncGenerator<number> {
+    let after: Place = { account_id: '', key_id: '' };
+    for (;;) {
+      const page = await this.#places(region, after).execute();
+      let [rows, bytes] = [0, 0];
+      for (const { account_id, key_id } of page) {
+        const row = await this.#select({ region, accountId: account_id, keyId: key_id });
+        if (row === undefined) continue;
+        await this.#rows.check(row);
+        rows += 1;
+        bytes += row.policy.length + row.description.length + row.tags.length + row.backing_keys.length;
+        if (rows < sliceRows && bytes < sliceBytes) continue;
+        yield rows;
+        [rows, bytes] = [0, 0];
+      }
+      yield rows;
+      const last = page.at(-1);
+      if (last === undefined || page.length < pageIds) return;
+      after = last;
+    }
+  }
+
+  #places(region: string, after: Place) {
+    return this.#context.db
+      .selectFrom('keys')
+      .select(['account_id', 'key_id'])
+      .where('region', '=', region)
+      .where(sql<boolean>`(account_id, key_id) > (${after.account_id}, ${after.key_id})`)
+      .orderBy('account_id')
+      .orderBy('key_id')
+      .limit(pageIds);
+  }
+
+  #owning(region: string, ckaIds: readonly string[]): Promise<readonly (Place & { readonly cka_id: string })[]> {
+    return this.#context.db
+      .selectFrom('materials')
+      .select(['cka_id', 'account_id', 'key_id'])
+      .where('region', '=', region)
+      .where('cka_id', 'in', ckaIds)
+      .execute();
+  }
+
+  /** Those of the rows for which `concerned` still holds when they are read. */
+  async *#open(region: string, places: readonly Place[], concerned: (row: KeyRow) => boolean): AsyncGenerator<Key> {
+    for (const some of chunks(places, rowsAtOnce)) {
+      const rows: KeyRow[] = [];
+      for (const { account_id, key_id } of some) {
+        const row = await this.#select({ region, accountId: account_id, keyId: key_id });
+        if (row !== undefined && concerned(row)) rows.push(row);
+      }
+      yield* await this.#rows.openSound(rows);
+      await otherWork();
+    }
+  }
+
+  async #used(materialIds: readonly string[]): Promise<ReadonlySet<string>> {
+    if (materialIds.length === 0) return new Set();
+    const rows = await this.#context.db
+      .selectFrom('usage')
+      .select('material_id')
+      .where('material_id', 'in', materialIds)
+      .execute();
+    return new Set(rows.map((row) => row.material_id));
+  }
+}
+
+function* chunks<T>(items: Iterable<T>, size: number): Generator<T[]> {
+  let chunk: T[] = [];
+  for (const item of items) {
+    chunk.push(item);
+    if (chunk.length < size) continue;
+    yield chunk;
+    chunk = [];
+  }
+  if (chunk.length > 0) yield chunk;
+}
