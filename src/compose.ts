@@ -2,6 +2,7 @@
 // and drains when it is told to stop.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { AuditDamagedError } from './audit/recover.js';
 import { describe, verifyInBackground, type BackgroundVerification } from './audit/background.js';
 import { openAuditLane, type AuditLane } from './audit/lane.js';
@@ -39,6 +40,10 @@ import { openStore } from './store/open.js';
 import { createRegionTokens, type RegionTokens } from './token/regions.js';
 
 const upkeepEveryMs = 60_000;
+/** How long a start waits for its reconcile. */
+const settleFirstMs = 2_000;
+/** Between two slices of the look at all seals, each some milliseconds of the token's time at most. */
+const sealPauseMs = 20;
 const auditRetryMs = 1000;
 /** Of one account: a quarter of the places that a gateway has. */
 const requestsInFlight = 1024;
@@ -53,6 +58,8 @@ interface Gateway {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly incarnation: number;
+  /** What runs beside the requests ends with it. */
+  readonly ending: AbortController;
 }
 
 /** Bound sockets of the supervisor's. */
@@ -117,10 +124,14 @@ async function start(config: GatewayConfig, tokens: RegionTokens, sockets: Socke
     (region) =>
       void settle(region).catch((error: unknown) => log.error(`reconcile of ${region} failed: ${String(error)}`)),
   );
-  await settle(config.defaultRegion);
+  // Nobody waits for what was never answered: the rest of a long list is settled while the daemon serves, as in every other Region.
+  const settling = settle(config.defaultRegion);
+  await Promise.race([settling, pause(settleFirstMs)]);
+  settling.catch((error: unknown) => log.error(`reconcile of ${config.defaultRegion} failed: ${String(error)}`));
   // A look at what is unfinished elsewhere starts that Region's token, and its reconcile with it.
-  const elsewhere = config.regions.map(({ region }) => store.keys.unsettled(region, abandoned(gateway)));
-  void Promise.allSettled(elsewhere);
+  for (const { region } of config.regions) {
+    if (region !== config.defaultRegion) void lookAtUnsettled(gateway, region).catch(() => undefined);
+  }
   const rootCredentials =
     config.lane === 0
       ? await ensureRootCredentials(store.credentials, services.random, config.accounts, auditAccessKey(gateway))
@@ -133,6 +144,13 @@ async function start(config: GatewayConfig, tokens: RegionTokens, sockets: Socke
   const job = upkeepJob(gateway);
   send({ type: 'ready', ...(rootCredentials === undefined ? {} : { rootCredentials }) });
   return { ...endpoint, stop: () => end(gateway, server, admin, job, verification) };
+}
+
+async function lookAtUnsettled(gateway: Gateway, region: string): Promise<void> {
+  for await (const key of gateway.store.keys.unsettled(region, abandoned(gateway))) {
+    gateway.log.debug(`${region}: key ${key.keyId} was left unfinished`);
+    return;
+  }
 }
 
 const logOf = ({ lane, log }: GatewayConfig): Log => createLog(`gateway-${lane}`, log.style, log.level);
@@ -181,7 +199,18 @@ async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gatewa
     note('StoreRefused', { fault });
   };
   const keeper = createKeeper(config, services, newestMs, log);
-  return { config, services, store, audit, tokens, keeper, metrics: createMetrics(), log, incarnation };
+  return {
+    config,
+    services,
+    store,
+    audit,
+    tokens,
+    keeper,
+    metrics: createMetrics(),
+    log,
+    incarnation,
+    ending: new AbortController(),
+  };
 }
 
 /** What is said of the machine's clock goes into the audit log, too. */
@@ -240,6 +269,11 @@ function settler(gateway: Gateway): (region: string) => Promise<void> {
       );
     if (unknown > 0)
       log.warn(`${region}: the token holds ${unknown} keys that the store does not know; they are left alone`);
+    // Health is that of the first gateway.
+    if (gateway.config.lane === 0)
+      checkAllSeals(gateway, region).catch((error: unknown) =>
+        log.error(`${region}: the seals were not all checked: ${String(error)}`),
+      );
   };
   return async (region) => {
     const wrong = await gateway.store.wrongToken(region);
@@ -252,6 +286,17 @@ function settler(gateway: Gateway): (region: string) => Promise<void> {
     settling.catch(() => settled.delete(region));
     await settling;
   };
+}
+
+/** So that health names each broken row, also those that nobody asks for. A row is refused when it is used, whether this came to it or not. */
+async function checkAllSeals({ store, log, ending }: Gateway, region: string): Promise<void> {
+  let rows = 0;
+  for await (const slice of store.keys.checkSeals(region)) {
+    rows += slice;
+    await pause(sealPauseMs);
+    if (ending.signal.aborted) return;
+  }
+  log.info(`${region}: the seals of ${rows} keys were checked`);
 }
 
 const abandoned =
@@ -395,6 +440,7 @@ async function end(
   job: Job,
   verification: BackgroundVerification | undefined,
 ): Promise<void> {
+  gateway.ending.abort();
   await Promise.all([server.drain(), admin?.drain(), verification?.stop()]);
   await job.stop();
   await gateway.audit.close();

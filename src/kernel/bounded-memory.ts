@@ -8,7 +8,7 @@ export interface Kept {
 interface Item extends Kept {
   readonly value: object;
   bytes: number;
-  /** Called when the value must go: each place forgets it. */
+  /** When the value must go, each place forgets it. */
   readonly places: Map<object, { readonly bytes: number; readonly leave: () => void }>;
   previous: Item;
   next: Item;
@@ -35,17 +35,28 @@ export class BoundedMemory {
    * are those of this place. May call `leave` of any value, of this one at the latest.
    */
   keep(value: object, valueBytes: number, place: object, placeBytes: number, leave: () => void): Kept {
-    let item = this.#items.get(value);
-    if (item === undefined) {
-      item = { value, bytes: valueBytes, used: false, places: new Map(), previous: this.#ring, next: this.#ring };
+    const known = this.#items.get(value);
+    if (known !== undefined) {
+      const before = known.places.get(place);
+      known.places.set(place, { bytes: placeBytes, leave });
+      known.used = true;
+      this.#grow(known, placeBytes - (before?.bytes ?? 0));
+      this.#makeRoom();
+      return known;
+    }
+    const places = new Map([[place, { bytes: placeBytes, leave }]]);
+    const bytes = valueBytes + placeBytes;
+    const item: Item = { value, bytes, used: false, places, previous: this.#ring, next: this.#ring };
+    this.#bytes += bytes;
+    // Before it is among them, or it would be the only one that nobody has used.
+    this.#makeRoom();
+    if (this.#bytes > this.#limitBytes) {
+      this.#bytes -= bytes;
+      leave();
+    } else {
       this.#items.set(value, item);
       this.#append(item);
-      this.#bytes += valueBytes;
     }
-    const before = item.places.get(place);
-    item.places.set(place, { bytes: placeBytes, leave });
-    this.#grow(item, placeBytes - (before?.bytes ?? 0));
-    this.#makeRoom();
     return item;
   }
 
@@ -65,7 +76,7 @@ export class BoundedMemory {
   }
 
   #makeRoom(): void {
-    while (this.#bytes > this.#limitBytes) {
+    while (this.#bytes > this.#limitBytes && this.#ring.next !== this.#ring) {
       const oldest = this.#ring.next;
       if (oldest.used) {
         oldest.used = false;

@@ -6,6 +6,7 @@ import type { AnyOperation, Input } from '../operations/define.js';
 import { parseKeyPolicy, type KeyPolicy } from '../policy/document.js';
 import { evaluateKeyPolicy, type Decision } from '../policy/evaluate.js';
 import type { Caller } from '../ports/authenticator.js';
+import { PolicyMemory } from './policy-memory.js';
 import type { Resolved } from './resolve.js';
 
 /**
@@ -50,10 +51,10 @@ function authorizeKey(
   throw own ? denied(caller, resource, decision) : hidden(caller, resource);
 }
 
-const compiled = new WeakMap<Key, KeyPolicy>();
+const compiled = new PolicyMemory(8 * 1024 * 1024);
 
 function decide(key: Key, caller: Caller, resource: Resolved, fault: (error: unknown) => void): Decision {
-  const policy = compiled.get(key) ?? compile(key, fault);
+  const policy = compiled.get(key.policy) ?? compile(key, fault);
   return evaluateKeyPolicy(policy, {
     accountId: caller.principal.accountId,
     action: resource.target.permission,
@@ -63,13 +64,13 @@ function decide(key: Key, caller: Caller, resource: Resolved, fault: (error: unk
 
 /** A policy that an earlier version took and this one does not: which of its statements are still meant, nobody can say. */
 function compile(key: Key, fault: (error: unknown) => void): KeyPolicy {
-  let policy: KeyPolicy = { statements: [] };
+  let policy: KeyPolicy = { statements: [], bytes: 0 };
   try {
     policy = parseKeyPolicy(key.policy);
   } catch (error) {
     fault(new Error(`the policy of ${arnOfKey(key)} cannot be evaluated, so it lets nobody in`, { cause: error }));
   }
-  compiled.set(key, policy);
+  compiled.set(key.policy, policy);
   return policy;
 }
 

@@ -15,6 +15,8 @@ export interface Statement {
 
 export interface KeyPolicy {
   readonly statements: readonly Statement[];
+  /** What it holds in memory, at most. */
+  readonly bytes: number;
 }
 
 /** AWS KMS Developer Guide, "Key policy quotas": 32 KB. */
@@ -51,7 +53,10 @@ export function parseKeyPolicy(text: string): KeyPolicy {
   if (statements.length === 0) throw malformed('Policy contains no statement.');
   const objects = statements.map((statement) => asObject(statement, 'A statement is not a JSON object.'));
   requireDistinctSids(objects);
-  return { statements: objects.map(compile) };
+  return {
+    statements: objects.map(compile),
+    bytes: textShare * text.length + statementBytes * objects.length,
+  };
 }
 
 /** IAM's words; KMS's own guide to this error names duplicate Sids as a cause. An empty one names nothing. */
@@ -59,6 +64,11 @@ function requireDistinctSids(statements: readonly Readonly<Record<string, unknow
   const sids = statements.map((statement) => optionalText(statement['Sid'], 'Sid')).filter(Boolean);
   if (new Set(sids).size < sids.length) throw malformed('Statement IDs (SID) in a single policy must be unique.');
 }
+
+/** Measured: 0.5 KB for the objects of a statement, and twice 2 KB for what its patterns were asked. */
+const statementBytes = 5_000;
+/** A list of names of one or two characters takes the most. */
+const textShare = 5;
 
 function compile(statement: Readonly<Record<string, unknown>>): Statement {
   onlyMembers(statement, statementMembers);
@@ -107,14 +117,17 @@ function accountOf(principal: string): string {
 }
 
 /** What one list of patterns was asked lately; a policy is asked the same few actions, and about one key, again and again. */
-const maxRemembered = 128;
+const maxRemembered = 64;
 
 /** IAM wildcards: `*` any characters, `?` one. Actions are matched without regard to case. */
 function anyOf(patterns: readonly string[], { ignoreCase }: { ignoreCase: boolean }): (value: string) => boolean {
   const fold = (text: string): string => (ignoreCase ? text.toLowerCase() : text);
   const distinct = [...new Set(patterns.map(fold))];
-  const answers = new Map<string, boolean>();
+  if (distinct.includes('*')) return () => true;
+  if (distinct.length === 0) return () => false;
+  let answers: Map<string, boolean> | undefined;
   return (value) => {
+    answers ??= new Map<string, boolean>();
     const known = answers.get(value);
     if (known !== undefined) return known;
     const folded = fold(value);
