@@ -1,8 +1,16 @@
 // Values kept in memory, bounded by what they hold in bytes, all together. Who needs room takes it from what was not used lately.
 
-/** One value, wherever it is kept. Setting `used` at each use costs nothing and saves it from the next clearing. */
+/** One value, wherever it is kept. */
 export interface Kept {
-  used: boolean;
+  /** Uses since it was looked at, as far as they count. */
+  uses: number;
+}
+
+const usesThatCount = 3;
+
+/** At each use: it costs nothing, and saves the value from the next looks at what may go. */
+export function use(kept: Kept | undefined): void {
+  if (kept !== undefined && kept.uses < usesThatCount) kept.uses += 1;
 }
 
 interface Item extends Kept {
@@ -14,7 +22,7 @@ interface Item extends Kept {
   next: Item;
 }
 
-/** Second chance: a ring of values from the oldest on; one that was used since it was looked at last goes to the end instead of out. */
+/** A ring of values from the oldest on (CLOCK): one that was used since it was looked at last goes to the end instead of out. */
 export class BoundedMemory {
   readonly #limitBytes: number;
   readonly #items = new WeakMap<object, Item>();
@@ -39,14 +47,13 @@ export class BoundedMemory {
     if (known !== undefined) {
       const before = known.places.get(place);
       known.places.set(place, { bytes: placeBytes, leave });
-      known.used = true;
       this.#grow(known, placeBytes - (before?.bytes ?? 0));
       this.#makeRoom();
       return known;
     }
     const places = new Map([[place, { bytes: placeBytes, leave }]]);
     const bytes = valueBytes + placeBytes;
-    const item: Item = { value, bytes, used: false, places, previous: this.#ring, next: this.#ring };
+    const item: Item = { value, bytes, uses: 0, places, previous: this.#ring, next: this.#ring };
     this.#bytes += bytes;
     // Before it is among them, or it would be the only one that nobody has used.
     this.#makeRoom();
@@ -78,8 +85,8 @@ export class BoundedMemory {
   #makeRoom(): void {
     while (this.#bytes > this.#limitBytes && this.#ring.next !== this.#ring) {
       const oldest = this.#ring.next;
-      if (oldest.used) {
-        oldest.used = false;
+      if (oldest.uses > 0) {
+        oldest.uses -= 1;
         unlink(oldest);
         this.#append(oldest);
         continue;
@@ -109,7 +116,7 @@ function unlink(item: Item): void {
 }
 
 function ring(): Item {
-  const item = { value: {}, bytes: 0, used: false, places: new Map() } as unknown as Item;
+  const item = { value: {}, bytes: 0, uses: 0, places: new Map() } as unknown as Item;
   item.previous = item;
   item.next = item;
   return item;

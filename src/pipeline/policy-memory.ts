@@ -1,6 +1,6 @@
 // Compiled policies, by their text: most keys of an account have the same one. What they hold is bounded in bytes; a policy of 32 KB may
 // compile to thirty times as much.
-import { BoundedMemory, textBytes, type Kept } from '../kernel/bounded-memory.js';
+import { BoundedMemory, textBytes, use, type Kept } from '../kernel/bounded-memory.js';
 import type { KeyPolicy } from '../policy/document.js';
 
 interface Remembered {
@@ -24,7 +24,7 @@ export class PolicyMemory {
 
   get(text: string): KeyPolicy | undefined {
     const known = this.#byText.get(text);
-    if (known?.kept !== undefined) known.kept.used = true;
+    use(known?.kept);
     return known?.policy;
   }
 

@@ -126,7 +126,10 @@ export class AliasRows implements AliasStore {
         await requireStored(trx, 'aliases', named(scope, aliasName), undefined);
         return true;
       });
-      if (removed) return this.#rows.removed(aliasId(scope, aliasName), clock.now());
+      if (removed) {
+        this.#rows.removed(aliasId(scope, aliasName), clock.now());
+        return;
+      }
       const row = await this.#select(scope, aliasName);
       throw row === undefined ? notFound(scope, aliasName) : this.#movedMeanwhile(scope, aliasName);
     } finally {

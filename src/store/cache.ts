@@ -1,5 +1,5 @@
 // Reads kept in memory. What was dropped is never served again, also not by a read that had begun before.
-import type { BoundedMemory, Kept } from '../kernel/bounded-memory.js';
+import { use, type BoundedMemory, type Kept } from '../kernel/bounded-memory.js';
 import { BridgeError } from '../kernel/errors.js';
 
 const attempts = 10;
@@ -39,7 +39,7 @@ export class ReadCache<V> {
   get(id: string): Promise<V | undefined> | undefined {
     const entry = this.#entries.get(id);
     if (entry?.epoch !== this.#epoch) return undefined;
-    if (entry.kept !== undefined) entry.kept.used = true;
+    use(entry.kept);
     return entry.reading;
   }
 

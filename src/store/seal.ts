@@ -1,6 +1,6 @@
 // Row seals (docs/formats/row-seal.md): HMAC-SHA-256 by the token over an injective encoding of a row. No row is used before its seal matched.
 import { hash, timingSafeEqual } from 'node:crypto';
-import type { BoundedMemory, Kept } from '../kernel/bounded-memory.js';
+import { use, type BoundedMemory, type Kept } from '../kernel/bounded-memory.js';
 import { BridgeError } from '../kernel/errors.js';
 import type { Tokens } from '../ports/token.js';
 import type { DaemonKeys } from './daemon-keys.js';
@@ -189,7 +189,7 @@ export class SealedRows<T extends SealedTable, V extends object> {
     const digest = hash('sha256', Buffer.concat([...prefixed(row.seal), bytes]), 'base64');
     const known = this.#opened.get(id);
     const same = known?.digest === digest;
-    if (same && known.kept !== undefined) known.kept.used = true;
+    if (same) use(known.kept);
     if (same && !afresh) return known.value;
     if (!(await seals.matches(region, bytes, row.seal))) throw await seals.refusal(region, table, id);
     if (!this.#newest.isOlder(id, row)) this.#newest.note(id, row);
