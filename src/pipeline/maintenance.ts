@@ -1,5 +1,6 @@
 // What the daemon does of itself: deletes keys that are due, and after a start settles what a crash left half done. All of it may be
 // interrupted anywhere and done again.
+import { setImmediate as otherWork } from 'node:timers/promises';
 import { BridgeError } from '../kernel/errors.js';
 import { ckaIdOf, type Key } from '../model/key.js';
 import { destroyMaterial } from '../operations/backing-key.js';
@@ -81,6 +82,9 @@ async function attempt(key: Key, onFailure: OnFailure, change: () => Promise<unk
   }
 }
 
+/** A token's list of 100,000 must not hold up the requests. */
+const objectsAtOnce = 2_000;
+
 /** How many there are, and the first of them. */
 export interface Found {
   readonly count: number;
@@ -116,9 +120,10 @@ export async function reconcile(
   const lost = new Set<string>();
   for await (const page of keys.materials(region)) for (const id of page) lost.add(id);
   const strange: string[] = [];
-  for (const id of await services.token(region).inventory()) {
+  for (const [n, id] of (await services.token(region).inventory()).entries()) {
     const ckaId = id.toString('hex');
     if (!lost.delete(ckaId)) strange.push(ckaId);
+    if (n % objectsAtOnce === 0) await otherWork();
   }
   const missing = await markMissing(services, region, lost);
   await markFound(services, region, lost);
