@@ -20,7 +20,7 @@ import { isAbandoned, laneIncarnation } from './model/lane.js';
 import type { Services } from './operations/define.js';
 import { Budgets } from './pipeline/budgets.js';
 import { closeInterrupted } from './pipeline/interrupted.js';
-import { deleteDueKeys, reconcile, undoStaleCreations, type OnFailure } from './pipeline/maintenance.js';
+import { deleteDueKeys, reconcile, settleStaleCreations, type OnFailure } from './pipeline/maintenance.js';
 import { createMessageCount } from './pipeline/message-count.js';
 import { SecondLook } from './pipeline/second-look.js';
 import { audited, noticed } from './pipeline/service-event.js';
@@ -261,8 +261,13 @@ function settler(gateway: Gateway): (region: string) => Promise<void> {
   const settled = new Map<string, Promise<void>>();
   const settle = async (region: string): Promise<void> => {
     const { services, log } = gateway;
-    const { undone, missing, unknown } = await reconcile(services, region, abandoned(gateway), onFailure(log, region));
-    if (undone > 0) log.warn(`${region}: undid ${undone} key creations or rotations that a crash had interrupted`);
+    const {
+      settled: done,
+      missing,
+      unknown,
+    } = await reconcile(services, region, abandoned(gateway), onFailure(log, region));
+    if (done > 0)
+      log.warn(`${region}: finished or undid ${done} key creations or rotations that a crash had interrupted`);
     if (missing.count > 0)
       log.error(
         `${region}: the token does not hold the material of ${missing.count} keys: ${missing.first.join(', ')}${missing.count > missing.first.length ? ' …' : ''}`,
@@ -307,7 +312,7 @@ const abandoned =
 const onFailure =
   (log: Log, region: string): OnFailure =>
   (key, error) =>
-    log.error(`${region}: key ${key.keyId}: ${String(error)}; it is tried again later`);
+    log.error(`${region}: key ${key.keyId}: ${String(error)}; what is left is tried again later`);
 
 function upkeepJob({ config, services, store, keeper, log, incarnation }: Gateway): Job {
   const secondLook = new SecondLook(systemClock);
@@ -324,7 +329,7 @@ function upkeepJob({ config, services, store, keeper, log, incarnation }: Gatewa
       for (const { region } of config.regions) {
         try {
           await deleteDueKeys(services, region, evidence, onFailure(log, region));
-          await undoStaleCreations(services, region, evidence, onFailure(log, region));
+          await settleStaleCreations(services, region, evidence, onFailure(log, region));
         } catch (error) {
           log.error(`upkeep of ${region}: ${String(error)}`);
         }

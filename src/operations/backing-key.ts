@@ -1,6 +1,7 @@
-// How a key gets material: the row says what will be generated, the token generates it, the row says that it is there. A crash between
-// any two of these leaves a row that names what must be undone.
-import { ckaIdOf, type BackingKey, type Key } from '../model/key.js';
+// How a key gets material and loses it: the row says what will be generated, the token generates it, the row says that it is there. What is
+// in the token is never destroyed because of a row, which may be an older one put back: only after a record in the token itself.
+import { BridgeError } from '../kernel/errors.js';
+import { arnOfKey, ckaIdOf, type BackingKey, type Key } from '../model/key.js';
 import type { Services } from './define.js';
 
 /** A fresh KeyMaterialId: 64 hex digits. */
@@ -11,28 +12,52 @@ export async function generatePending(services: Services, key: Key): Promise<Key
   const materialId = key.pendingMaterialId;
   if (materialId === undefined) throw new Error('no material was announced');
   await services.token(key.region).generateKey(ckaIdOf(materialId));
-  const backingKey: BackingKey = { materialId, strategy: 'gcm-host-iv', createdAtMs: services.clock.now() };
-  return services.store.keys.update(key, (row) => ({
-    ...row,
-    status: row.status === 'creating' ? 'enabled' : row.status,
-    backingKeys: [...row.backingKeys, backingKey],
-    pendingMaterialId: undefined,
-  }));
+  return adopt(services, key, materialId);
 }
 
-/** Destroys every generation of a key's material, announced ones too. May be repeated after a crash. */
-export async function destroyMaterial(services: Services, key: Key): Promise<void> {
-  const ids = key.backingKeys.map((backing) => backing.materialId);
-  if (key.pendingMaterialId !== undefined) ids.push(key.pendingMaterialId);
-  for (const id of ids) await services.token(key.region).destroyKey(ckaIdOf(id));
+/** Has the token the material that the row only announces? */
+export async function isPendingMade(services: Services, key: Key): Promise<boolean> {
+  const materialId = key.pendingMaterialId;
+  return materialId !== undefined && services.token(key.region).holds(ckaIdOf(materialId));
+}
+
+/** Records announced material as current. It may be repeated after a crash. */
+export async function adopt(services: Services, key: Key, materialId: string): Promise<Key> {
+  const backingKey: BackingKey = { materialId, strategy: 'gcm-host-iv', createdAtMs: services.clock.now() };
+  return services.store.keys.update(key, (row) => {
+    if (row.pendingMaterialId !== materialId) return row;
+    return {
+      ...row,
+      status: row.status === 'creating' ? 'enabled' : row.status,
+      backingKeys: [...row.backingKeys, backingKey],
+      pendingMaterialId: undefined,
+    };
+  });
+}
+
+/** CKA_IDs of every generation of a key's material, an announced one too. */
+export function materialOf(key: Key): Buffer[] {
+  const ids = key.backingKeys.map((backing) => ckaIdOf(backing.materialId));
+  return key.pendingMaterialId === undefined ? ids : [...ids, ckaIdOf(key.pendingMaterialId)];
+}
+
+/** Lets the token know of a deletion. KMSInvalidStateException when it cannot record any. */
+export async function recordDeletion(services: Services, key: Key, deletionAtMs: number): Promise<void> {
+  if (await services.token(key.region).scheduleDestruction(materialOf(key), deletionAtMs)) return;
+  throw new BridgeError(
+    'KMSInvalidStateException',
+    `${arnOfKey(key)} is in a token that cannot record a deletion: disable the key instead.`,
+  );
 }
 
 /**
- * Gives an enabled key a further generation; ciphertexts of the older ones stay readable. What an earlier attempt announced is destroyed
- * first, and never made again: a generation that was not answered may have happened, and two objects of one CKA_ID would be two keys.
+ * Gives an enabled key a further generation; ciphertexts of the older ones stay readable. What an earlier attempt announced and the token
+ * made is taken; what it did not make is never made again: a generation that was not answered may happen yet, and two objects of one
+ * CKA_ID would be two keys.
  */
 export async function rotate(services: Services, key: Key): Promise<Key> {
-  if (key.pendingMaterialId !== undefined) await services.token(key.region).destroyKey(ckaIdOf(key.pendingMaterialId));
+  const earlier = key.pendingMaterialId;
+  if (earlier !== undefined && (await isPendingMade(services, key))) return adopt(services, key, earlier);
   const announced = await services.store.keys.update(key, (row) => ({
     ...row,
     pendingMaterialId: newMaterialId(services),

@@ -2,6 +2,7 @@
 import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, type Key } from '../model/key.js';
 import { keyArn } from '../kernel/arn.js';
+import { materialOf, recordDeletion } from './backing-key.js';
 import { answerNothing, changedKey, define, keyAt, printChanged, type ChangedKey, type Permission } from './define.js';
 import { epochSeconds, keyMetadata, withCloudTrailDates } from './key-metadata.js';
 import * as member from './members.js';
@@ -104,11 +105,16 @@ export const scheduleKeyDeletion = define({
   run: async (input, call): Promise<Scheduled> => {
     const days = input.PendingWindowInDays;
     const deletionAtMs = call.nowMs + days * dayMs;
-    const key = await call.services.store.keys.update(keyAt(call, 0), (row) => ({
+    // The token first: a record that no row has written means nothing, and a row without a record would destroy nothing.
+    const seen = notPendingDeletion(keyAt(call, 0));
+    await recordDeletion(call.services, seen, deletionAtMs);
+    const key = await call.services.store.keys.update(seen, (row) => ({
       ...notPendingDeletion(row),
       status: 'pendingDeletion',
       deletionAtMs,
     }));
+    // A generation more since the key was seen.
+    if (materialOf(key).length > materialOf(seen).length) await recordDeletion(call.services, key, deletionAtMs);
     return {
       KeyId: arnOfKey(key),
       DeletionDate: epochSeconds(deletionAtMs),
@@ -128,16 +134,24 @@ export const cancelKeyDeletion = define({
   targets: (input) => [{ kind: 'key', permission: 'kms:CancelKeyDeletion', keyId: input.KeyId, aliases: false }],
   audited: { request: ['KeyId'], response: (output: { KeyId: string }) => ({ ...output }) },
   run: async (_input, call) => {
-    const key = await call.services.store.keys.update(keyAt(call, 0), (row) => {
-      // What the deletion job has begun is `deleting`, and not stopped; until then a wrong clock must not keep anybody from this.
-      if (row.status !== 'pendingDeletion') {
-        throw new BridgeError('KMSInvalidStateException', `${arnOfKey(row)} is not pending deletion.`);
-      }
-      return { ...row, status: 'disabled', deletionAtMs: undefined };
-    });
+    const { services } = call;
+    const seen = cancellable(keyAt(call, 0));
+    // The token first: a row that says pending deletion destroys nothing without its record.
+    await services.token(seen.region).cancelDestruction(materialOf(seen));
+    const key = await services.store.keys.update(seen, (row) => ({
+      ...cancellable(row),
+      status: 'disabled',
+      deletionAtMs: undefined,
+    }));
     return { KeyId: arnOfKey(key) };
   },
 });
+
+/** What the deletion job has begun is `deleting`, and not stopped; until then a wrong clock must not keep anybody from this. */
+function cancellable(key: Key): Key {
+  if (key.status === 'pendingDeletion') return key;
+  throw new BridgeError('KMSInvalidStateException', `${arnOfKey(key)} is not pending deletion.`);
+}
 
 /** The state was checked before, on a copy that another call may have changed since: asked again on the row being written. */
 function notPendingDeletion(key: Key): Key {

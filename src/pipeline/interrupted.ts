@@ -2,7 +2,7 @@
 import type { Services } from '../operations/define.js';
 
 const message =
-  'The daemon stopped before this operation was answered. It may have taken effect; a key that was being created was removed.';
+  'The daemon stopped before this operation was answered. It may have taken effect: a key that was being created is there if its material was made.';
 
 /** Appends, for an intent found at the start, an event with its requestID that says it was interrupted. */
 export async function closeInterrupted(services: Services, intent: string): Promise<void> {

@@ -3,7 +3,7 @@
 import { setImmediate as otherWork } from 'node:timers/promises';
 import { BridgeError } from '../kernel/errors.js';
 import { ckaIdOf, type Key } from '../model/key.js';
-import { destroyMaterial } from '../operations/backing-key.js';
+import { adopt, isPendingMade, materialOf } from '../operations/backing-key.js';
 import type { Services } from '../operations/define.js';
 import type { SecondLook } from './second-look.js';
 import { audited, ofKey } from './service-event.js';
@@ -20,7 +20,8 @@ export interface Evidence {
 
 /**
  * Deletes what was due an hour ago already, by a clock that is believed, and finishes deletions that had begun. Material first, then the
- * row: an object without a row could never be found again.
+ * row: an object without a row could never be found again. Without the token's own record of the deletion nothing is destroyed: the row is an
+ * older one put back, or a cancellation was interrupted, and the key is disabled, as a cancelled one is.
  */
 export async function deleteDueKeys(
   services: Services,
@@ -39,13 +40,20 @@ export async function deleteDueKeys(
     await attempt(key, onFailure, () =>
       audited(services, ofKey('DeleteKey', key), async () => {
         const claimed = await services.store.keys.update(key, claim(services.clock.now()));
-        await destroyMaterial(services, claimed);
+        if (!(await services.token(region).destroyScheduled(materialOf(claimed), claimed.deletionAtMs ?? 0))) {
+          await services.store.keys.update(claimed, withoutDeletion);
+          throw new BridgeError('KMSInvalidStateException', unrecorded);
+        }
         await services.store.keys.remove(claimed);
       }),
     );
   }
   look.end();
 }
+
+const unrecorded = 'the token has no record of this deletion: nothing was destroyed, and the key is disabled';
+
+const withoutDeletion = (key: Key): Key => ({ ...key, status: 'disabled', deletionAtMs: undefined });
 
 /** From here on the deletion cannot be cancelled; a cancellation that came first wins. */
 const claim =
@@ -57,10 +65,10 @@ const claim =
   };
 
 /**
- * Keys whose creation failed while the daemon went on: nobody was told of them. One that has been under way for an hour of this process's
+ * Keys whose creation failed while the daemon went on. One that has been under way for an hour of this process's
  * life never ends: a token call has ten minutes at most. The wall clock has no say in it.
  */
-export async function undoStaleCreations(
+export async function settleStaleCreations(
   services: Services,
   region: string,
   { secondLook }: Evidence,
@@ -69,7 +77,7 @@ export async function undoStaleCreations(
   const look = secondLook.look(`creation ${region}`);
   for await (const key of services.store.keys.unsettled(region, () => true)) {
     if (key.status !== 'creating' || !look.isRipe(`${key.accountId} ${key.keyId}`)) continue;
-    await attempt(key, onFailure, () => undo(services, key));
+    await attempt(key, onFailure, () => settle(services, key));
   }
   look.end();
 }
@@ -92,8 +100,8 @@ export interface Found {
 }
 
 export interface Reconciled {
-  /** Keys whose creation was undone, rotations that were undone. */
-  readonly undone: number;
+  /** Creations and rotations that a crash had interrupted, finished or undone. */
+  readonly settled: number;
   /** Keys whose material the token does not hold. */
   readonly missing: Found;
   /** Objects that no row names: reported, never destroyed, since another database may own them. */
@@ -101,8 +109,8 @@ export interface Reconciled {
 }
 
 /**
- * Settles one Region after a start. `isAbandoned` says whose unfinished work is ours to settle: that gateway is dead. Nobody was told
- * of a key whose creation did not finish, so it is undone. Holds ids alone of all rows; keys are read when something is to be done.
+ * Settles one Region after a start. `isAbandoned` says whose unfinished work is ours to settle: that gateway is dead. Holds ids alone of
+ * all rows; keys are read when something is to be done.
  */
 export async function reconcile(
   services: Services,
@@ -111,10 +119,10 @@ export async function reconcile(
   onFailure: OnFailure,
 ): Promise<Reconciled> {
   const { keys } = services.store;
-  let undone = 0;
+  let settled = 0;
   for await (const key of keys.unsettled(region, isAbandoned)) {
-    undone += 1;
-    await attempt(key, onFailure, () => undo(services, key));
+    settled += 1;
+    await attempt(key, onFailure, () => settle(services, key));
   }
   // Rows before objects: what is made meanwhile is in both, or at worst unknown.
   const lost = new Set<string>();
@@ -127,7 +135,7 @@ export async function reconcile(
   }
   const missing = await markMissing(services, region, lost);
   await markFound(services, region, lost);
-  return { undone, missing, unknown: strange.length - (await keys.named(region, strange)).size };
+  return { settled, missing, unknown: strange.length - (await keys.named(region, strange)).size };
 }
 
 /** The index names the key; whether the material is its own, the sealed row says. */
@@ -150,16 +158,19 @@ async function markFound(services: Services, region: string, lost: ReadonlySet<s
   }
 }
 
-async function undo(services: Services, key: Key): Promise<void> {
+/**
+ * What the token has made is taken, and never destroyed: the row may be an older one, put back, of a key that is in use. What it has not made
+ * is forgotten.
+ */
+async function settle(services: Services, key: Key): Promise<void> {
+  const { pendingMaterialId } = key;
   const creating = key.status === 'creating';
-  await audited(services, ofKey(creating ? 'UndoCreateKey' : 'UndoRotateKey', key), async () => {
-    if (creating) {
-      await destroyMaterial(services, key);
-      await services.store.keys.remove(key);
-    } else if (key.pendingMaterialId !== undefined) {
-      await services.token(key.region).destroyKey(ckaIdOf(key.pendingMaterialId));
-      await services.store.keys.update(key, (row) => ({ ...row, pendingMaterialId: undefined }));
-    }
+  const made = await isPendingMade(services, key);
+  const change = creating ? 'CreateKey' : 'RotateKey';
+  await audited(services, ofKey(`${made ? 'Finish' : 'Undo'}${change}`, key), async () => {
+    if (made && pendingMaterialId !== undefined) await adopt(services, key, pendingMaterialId);
+    else if (creating) await services.store.keys.remove(key);
+    else await services.store.keys.update(key, (row) => ({ ...row, pendingMaterialId: undefined }));
   });
 }
 

@@ -14,8 +14,20 @@ export interface Token {
   info(): Promise<TokenInfo>;
   /** AES-256, CKA_SENSITIVE, not CKA_EXTRACTABLE, ENCRYPT and DECRYPT only; attributes read back. `ckaId`: 16 bytes, unused. */
   generateKey(ckaId: Buffer): Promise<void>;
-  /** Destroys every object with this CKA_ID. False: there was none (so that it may be called again). */
-  destroyKey(ckaId: Buffer): Promise<boolean>;
+  /** Is there an AES key with this CKA_ID? */
+  holds(ckaId: Buffer): Promise<boolean>;
+  /**
+   * Records in the token that these keys may be destroyed once `dueAtMs` has come; it takes the place of what was recorded of them
+   * before. False: this token cannot keep such a record, so that none of its keys is ever destroyed.
+   */
+  scheduleDestruction(ckaIds: readonly Buffer[], dueAtMs: number): Promise<boolean>;
+  /** Removes that record. No error when there is none. */
+  cancelDestruction(ckaIds: readonly Buffer[]): Promise<void>;
+  /**
+   * Destroys every object with one of these CKA_IDs, which may be gone already, and the record: the only call that destroys. False, and
+   * nothing is destroyed, when the token has no record that says `dueAtMs` for each of them.
+   */
+  destroyScheduled(ckaIds: readonly Buffer[], dueAtMs: number): Promise<boolean>;
   /** CKA_IDs of the AES keys in the token, the daemon's own left out. */
   inventory(): Promise<readonly Buffer[]>;
   /** AES-256-GCM, IV from the token. `aad`: 32 bytes. */

@@ -264,7 +264,15 @@ export class KeyRows implements KeyStore {
             .where('cka_id', 'in', removed)
             .execute();
         }
-        if (added.length > 0) await trx.insertInto('materials').values(added).execute();
+        // The row is sealed and the index is not: an entry that is there already, of a row that was put back, follows the row.
+        const { account_id, key_id } = owned;
+        if (added.length > 0) {
+          await trx
+            .insertInto('materials')
+            .values(added)
+            .onConflict((entry) => entry.columns(['region', 'cka_id']).doUpdateSet({ account_id, key_id }))
+            .execute();
+        }
         return true;
       });
       if (!written) return undefined;

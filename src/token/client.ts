@@ -6,7 +6,7 @@ import { BridgeError } from '../kernel/errors.js';
 import { isDaemonKey, type Sealed, type Token, type TokenInfo } from '../ports/token.js';
 import { FrameDecoder, FrameWriter, maxPayloadBytes } from './frames.js';
 import { Silence } from './silence.js';
-import { ckaIdBytes, isRandomLength, maxRandomBytes, requests, statuses, u32, type Request } from './wire.js';
+import { isRandomLength, maxRandomBytes, requests, splitCkaIds, statuses, u32, u64, type Request } from './wire.js';
 
 export interface TokenClientOptions {
   readonly socketPath: string;
@@ -93,17 +93,26 @@ class SocketToken implements TokenClient {
     return this.#call(requests.generateKey, [ckaId], nothing);
   }
 
-  destroyKey(ckaId: Buffer): Promise<boolean> {
-    if (isDaemonKey(ckaId)) return Promise.reject(new RangeError('the daemon’s own keys are not destroyed'));
-    return this.#call(requests.destroyKey, [ckaId], (answer) => answer[0] === 1);
+  holds(ckaId: Buffer): Promise<boolean> {
+    return this.#call(requests.holds, [ckaId], isYes);
+  }
+
+  scheduleDestruction(ckaIds: readonly Buffer[], dueAtMs: number): Promise<boolean> {
+    if (ckaIds.some(isDaemonKey)) return Promise.reject(neverDestroyed());
+    return this.#call(requests.scheduleDestruction, [u64(dueAtMs), Buffer.concat(ckaIds)], isYes);
+  }
+
+  cancelDestruction(ckaIds: readonly Buffer[]): Promise<void> {
+    return this.#call(requests.cancelDestruction, [Buffer.concat(ckaIds)], nothing);
+  }
+
+  destroyScheduled(ckaIds: readonly Buffer[], dueAtMs: number): Promise<boolean> {
+    if (ckaIds.some(isDaemonKey)) return Promise.reject(neverDestroyed());
+    return this.#call(requests.destroyScheduled, [u64(dueAtMs), Buffer.concat(ckaIds)], isYes);
   }
 
   inventory(): Promise<readonly Buffer[]> {
-    return this.#call(requests.inventory, [], (answer) => {
-      const ids: Buffer[] = [];
-      for (let at = 0; at < answer.length; at += ckaIdBytes) ids.push(answer.subarray(at, at + ckaIdBytes));
-      return ids;
-    });
+    return this.#call(requests.inventory, [], (answer) => splitCkaIds(answer) ?? []);
   }
 
   encrypt(ckaId: Buffer, aad: Buffer, plaintext: Buffer): Promise<Sealed> {
@@ -317,6 +326,7 @@ class SocketToken implements TokenClient {
 
 const whole = (answer: Buffer): Buffer => answer;
 const nothing = (): void => undefined;
+const isYes = (answer: Buffer): boolean => answer[0] === 1;
 
 const hostAway = (): BridgeError => new BridgeError('KMSInternalException');
 
@@ -328,5 +338,7 @@ function errorOf(status: number): BridgeError {
   }
   return new BridgeError('KMSInternalException');
 }
+
+const neverDestroyed = (): RangeError => new RangeError('the daemon’s own keys are not destroyed');
 
 const randomLengthError = (): RangeError => new RangeError(`1 to ${maxRandomBytes} bytes`);

@@ -51,6 +51,7 @@ function request<const Sizes extends readonly Size[]>(
 export const ckaIdBytes = 16;
 export const aadBytes = 32;
 const u32Bytes = 4;
+export const u64Bytes = 8;
 /** Most random bytes of one call (AWS KMS, GenerateRandom and GenerateDataKey: NumberOfBytes). */
 export const maxRandomBytes = 1024;
 
@@ -60,7 +61,6 @@ export const isRandomLength = (bytes: number): boolean =>
 export const requests = {
   info: request(1, 'info'),
   generateKey: request(2, 'generateKey', ckaIdBytes),
-  destroyKey: request(3, 'destroyKey', ckaIdBytes),
   inventory: request(4, 'inventory'),
   encrypt: request(5, 'encrypt', ckaIdBytes, aadBytes, 'rest'),
   decrypt: request(6, 'decrypt', ckaIdBytes, aadBytes, 'rest'),
@@ -70,6 +70,10 @@ export const requests = {
   random: request(10, 'random', u32Bytes),
   createDaemonKeys: request(11, 'createDaemonKeys'),
   sealRow: request(12, 'sealRow', 'rest'),
+  holds: request(13, 'holds', ckaIdBytes),
+  scheduleDestruction: request(14, 'scheduleDestruction', u64Bytes, 'rest'),
+  cancelDestruction: request(15, 'cancelDestruction', 'rest'),
+  destroyScheduled: request(16, 'destroyScheduled', u64Bytes, 'rest'),
 } as const;
 
 export const statuses = {
@@ -85,6 +89,21 @@ export const statuses = {
 } as const;
 
 export type Status = keyof typeof statuses;
+
+/** A time in milliseconds since 1970. */
+export function u64(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(u64Bytes);
+  bytes.writeBigUInt64BE(BigInt(value));
+  return bytes;
+}
+
+/** CKA_IDs one after the other; undefined when `bytes` has another length. */
+export function splitCkaIds(bytes: Buffer): Buffer[] | undefined {
+  if (bytes.length % ckaIdBytes !== 0) return undefined;
+  const ids: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += ckaIdBytes) ids.push(bytes.subarray(at, at + ckaIdBytes));
+  return ids;
+}
 
 export function u32(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(u32Bytes);

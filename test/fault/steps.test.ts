@@ -165,7 +165,7 @@ describe('what a killed gateway left of a key', () => {
     arm(...recovery);
     await start();
     const steps = await disarm();
-    expect(steps).toContain('after token destroyKey (1)');
+    expect(steps).toContain('after token holds (1)');
     // A process counts once in its life.
     await restart();
     for (const step of steps) {
@@ -182,7 +182,7 @@ describe('what a killed gateway left of a key', () => {
 });
 
 describe.each([
-  ['gateway', '"eventName":"DeleteKey"', 'after token destroyKey (1)'],
+  ['gateway', '"eventName":"DeleteKey"', 'after token destroyScheduled (1)'],
   ['token-host', 'destroy', 'after C_DestroyObject (1)'],
 ] as const)('the deletion of a key that is due, the %s killed', (role, from, included) => {
   const rows = (arn: string): number =>

@@ -23,7 +23,10 @@ export class FakeToken implements Token {
   }
 
   generateKey = unused;
-  destroyKey = unused;
+  holds = unused;
+  scheduleDestruction = unused;
+  cancelDestruction = unused;
+  destroyScheduled = unused;
   inventory = unused;
   reEncrypt = unused;
   generateDataKey = unused;

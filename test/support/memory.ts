@@ -17,7 +17,29 @@ export class MemoryToken implements Token {
     this.objects.set(ckaId.toString('hex'), randomBytes(32));
   };
 
-  destroyKey = async (ckaId: Buffer): Promise<boolean> => this.objects.delete(ckaId.toString('hex'));
+  /** CKA_ID and time of each scheduled destruction. */
+  readonly scheduled = new Set<string>();
+
+  holds = async (ckaId: Buffer): Promise<boolean> => this.objects.has(ckaId.toString('hex'));
+
+  scheduleDestruction = async (ckaIds: readonly Buffer[], dueAtMs: number): Promise<boolean> => {
+    for (const ckaId of ckaIds) this.scheduled.add(`${ckaId.toString('hex')} ${dueAtMs}`);
+    return true;
+  };
+
+  cancelDestruction = async (ckaIds: readonly Buffer[]): Promise<void> => {
+    const ids = ckaIds.map((ckaId) => ckaId.toString('hex'));
+    for (const record of this.scheduled) if (ids.includes(record.slice(0, 32))) this.scheduled.delete(record);
+  };
+
+  destroyScheduled = async (ckaIds: readonly Buffer[], dueAtMs: number): Promise<boolean> => {
+    const ids = ckaIds.map((ckaId) => ckaId.toString('hex'));
+    const some = ids.some((id) => this.objects.has(id));
+    if (some && !ids.every((id) => this.scheduled.has(`${id} ${dueAtMs}`))) return false;
+    for (const id of ids) this.objects.delete(id);
+    await this.cancelDestruction(ckaIds);
+    return true;
+  };
 
   inventory = async () => [...this.objects.keys()].map((id) => Buffer.from(id, 'hex'));
 

@@ -164,11 +164,14 @@ describe('garbage from a client', () => {
   });
 
   it('does not reach a key', async () => {
-    // destroyKey of a daemon key, written by hand: refused, whatever the client in front of it does.
+    // Destruction of a daemon key, written by hand: refused, whatever the client in front of it does.
     const { daemonKeys } = await import('../../src/ports/token.js');
     await token.createDaemonKeys();
     const seal = await token.sealRow(Buffer.from('row'));
-    await send(frame(21, Buffer.concat([Buffer.from([0, 0, 0, 1, 3]), daemonKeys.rowSeal])));
+    for (const op of [14, 16]) {
+      const request = Buffer.concat([Buffer.from([0, 0, 0, 1, op]), Buffer.alloc(8), daemonKeys.rowSeal]);
+      await send(frame(request.length, request));
+    }
     expect(await token.sealRow(Buffer.from('row'))).toEqual(seal);
   });
 });

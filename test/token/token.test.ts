@@ -1,8 +1,10 @@
 // The token port on a real SoftHSMv2 token, through the client and a host process; OpenSC's pkcs11-tool sees the same token.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { daemonKeys } from '../../src/ports/token.js';
 import type { TokenClient } from '../../src/token/client.js';
-import { clientOf, SoftStore, tokenLabel, type Host } from './soft-token.js';
+import { clientOf, profilePath, softHsm, SoftStore, tokenLabel, type Host } from './soft-token.js';
 
 const ckaId = Buffer.from('00112233445566778899aabbccddeeff', 'hex');
 const otherId = Buffer.from('ffeeddccbbaa99887766554433221100', 'hex');
@@ -27,6 +29,11 @@ afterAll(async () => {
   await token.close();
   await store.remove();
 });
+
+async function destroy(...ckaIds: Buffer[]): Promise<void> {
+  await token.scheduleDestruction(ckaIds, 1);
+  expect(await token.destroyScheduled(ckaIds, 1)).toBe(true);
+}
 
 const coded = (code: string): object => expect.objectContaining({ name: 'BridgeError', code }) as object;
 
@@ -109,8 +116,10 @@ describe('a key in the token', () => {
     expect((await token.inventory()).map((id) => id.toString('hex')).sort()).toEqual(
       [ckaId, otherId, made].map((id) => id.toString('hex')).sort(),
     );
-    expect(await token.destroyKey(made)).toBe(true);
-    expect(await token.destroyKey(made)).toBe(false);
+    expect(await token.holds(made)).toBe(true);
+    await destroy(made);
+    expect(await token.holds(made)).toBe(false);
+    await destroy(made);
     await expect(token.encrypt(made, aad, Buffer.alloc(1))).rejects.toEqual(coded('KeyUnavailableException'));
     expect((await token.inventory()).length).toBe(2);
   });
@@ -138,7 +147,7 @@ describe('a key in the token', () => {
     const make = ['--keygen', '--key-type', 'AES:32', '--id', planted.toString('hex'), '--label', 'planted'];
     store.asUser(...make, '--extractable');
     await expect(token.encrypt(planted, aad, Buffer.alloc(1))).rejects.toEqual(coded('KMSInternalException'));
-    expect(await token.destroyKey(planted)).toBe(true);
+    await destroy(planted);
   });
 
   it('is not used when two have its CKA_ID', async () => {
@@ -146,8 +155,51 @@ describe('a key in the token', () => {
     await token.generateKey(twice);
     await token.generateKey(twice);
     await expect(token.encrypt(twice, aad, Buffer.alloc(1))).rejects.toEqual(coded('KMSInternalException'));
-    expect(await token.destroyKey(twice)).toBe(true);
-    expect(await token.destroyKey(twice)).toBe(false);
+    await destroy(twice);
+    expect((await token.inventory()).length).toBe(2);
+  });
+});
+
+describe('a destruction', () => {
+  it('needs the token’s own record of its time, for every key, and a host that is started anew still has it', async () => {
+    const [first, second] = [Buffer.alloc(16, 0x51), Buffer.alloc(16, 0x52)];
+    for (const made of [first, second]) await token.generateKey(made);
+    expect(await token.destroyScheduled([first], 1000)).toBe(false);
+    expect(await token.scheduleDestruction([first], 1000)).toBe(true);
+    expect(await token.destroyScheduled([first, second], 1000)).toBe(false);
+    expect(await token.destroyScheduled([first], 999)).toBe(false);
+    await token.cancelDestruction([first]);
+    expect(await token.destroyScheduled([first], 1000)).toBe(false);
+    await token.scheduleDestruction([first, second], 2 ** 42);
+    expect(store.asUser('--list-objects', '--type', 'data')).toContain(new Date(2 ** 42).toISOString());
+    await host.kill();
+    token.down();
+    host = await store.start().ready();
+    token.ready();
+    await token.encrypt(first, aad, Buffer.alloc(1));
+    expect(await token.destroyScheduled([first, second], 2 ** 42)).toBe(true);
+    expect(await token.holds(second)).toBe(false);
+    expect(store.asUser('--list-objects', '--type', 'data')).not.toContain('hsm-bridge');
+  });
+
+  it('is never scheduled in a token that keeps no records', async () => {
+    const poor = new SoftStore().initialise();
+    try {
+      const poorProfile = join(poor.home, 'profile.json');
+      const profile = JSON.parse(readFileSync(profilePath, 'utf8')) as object;
+      const dataObjects = { value: false, because: 'the token has no data objects' };
+      writeFileSync(poorProfile, JSON.stringify({ ...profile, dataObjects }));
+      await poor.start({ profilePath: poorProfile, modulePath: softHsm() }).ready();
+      const own = clientOf(poor);
+      own.ready();
+      await own.generateKey(ckaId);
+      expect(await own.scheduleDestruction([ckaId], 1)).toBe(false);
+      expect(await own.destroyScheduled([ckaId], 1)).toBe(false);
+      expect(await own.holds(ckaId)).toBe(true);
+      await own.close();
+    } finally {
+      await poor.remove();
+    }
   });
 });
 
@@ -166,7 +218,8 @@ describe('the daemon’s own keys', () => {
     const sealed = await token.encrypt(daemonKeys.secrets, aad, Buffer.from('secret'));
     expect((await token.decrypt(daemonKeys.secrets, aad, sealed)).toString()).toBe('secret');
     expect((await token.inventory()).length).toBe(2);
-    await expect(token.destroyKey(daemonKeys.rowSeal)).rejects.toThrow(RangeError);
+    await expect(token.scheduleDestruction([daemonKeys.rowSeal], 1)).rejects.toThrow(RangeError);
+    await expect(token.destroyScheduled([daemonKeys.rowSeal], 1)).rejects.toThrow(RangeError);
     await expect(token.generateKey(daemonKeys.secrets)).rejects.toThrow(RangeError);
     const output = store.asUser('--list-objects', '--type', 'secrkey');
     expect(output).toContain(daemonKeys.rowSeal.toString('hex'));

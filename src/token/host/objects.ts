@@ -4,7 +4,7 @@ import { daemonKeys, isDaemonKey } from '../../ports/token.js';
 import { ckaIdBytes } from '../wire.js';
 import { RequestFault } from './fault.js';
 import { aesKeyGen, genericKeyGen } from './mechanism.js';
-import type { TokenSession } from './session.js';
+import type { ObjectHandle, TokenSession } from './session.js';
 import { generationTemplate, idSearch, type KeyKind } from './template.js';
 
 const keyLabel = 'hsm-bridge';
@@ -22,12 +22,18 @@ export class KeyObjects {
     this.#generate('aes-gcm', ckaId, keyLabel);
   }
 
-  /** Destroys all that has this CKA_ID; false when nothing had. */
-  destroy(ckaId: Buffer): boolean {
-    if (isDaemonKey(ckaId)) throw new RequestFault('internal', 'the daemon’s own keys are not destroyed');
-    const found = this.#session.find(idSearch(ckaId));
-    for (const object of found) this.#session.destroy(object);
-    return found.length > 0;
+  holds(ckaId: Buffer): boolean {
+    return !isDaemonKey(ckaId) && this.#session.findKeys('aes-gcm', ckaId).length > 0;
+  }
+
+  /** Everything that has one of these CKA_IDs. */
+  find(ckaIds: readonly Buffer[]): ObjectHandle[] {
+    if (ckaIds.some(isDaemonKey)) throw new RequestFault('internal', 'the daemon’s own keys are not destroyed');
+    return ckaIds.flatMap((ckaId) => this.#session.find(idSearch(ckaId)));
+  }
+
+  destroy(objects: readonly ObjectHandle[]): void {
+    for (const object of objects) this.#session.destroy(object);
   }
 
   /** The CKA_IDs of AES keys, as far as they can be the daemon's (16 bytes), each once. */

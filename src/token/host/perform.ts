@@ -3,9 +3,10 @@
 import { systemClock } from '../../kernel/clock.js';
 import { daemonKeys } from '../../ports/token.js';
 import { maxPayloadBytes, type FrameWriter } from '../frames.js';
-import { ckaIdBytes, isRandomLength, requests, statuses, type Request, type Status } from '../wire.js';
+import { ckaIdBytes, isRandomLength, requests, splitCkaIds, statuses, type Request, type Status } from '../wire.js';
 import { Cipher, macBytes, sealBytes } from './cipher.js';
 import { meaningOf } from './ckr.js';
+import { DeletionRecords } from './deletion-records.js';
 import { RequestFault, TokenLost } from './fault.js';
 import { KeyHandles } from './handles.js';
 import { KeyObjects } from './objects.js';
@@ -25,6 +26,7 @@ export class Performer {
   readonly #session: TokenSession;
   readonly #cipher: Cipher;
   readonly #objects: KeyObjects;
+  readonly #deletions: DeletionRecords;
   readonly #aesKeys: KeyHandles;
   readonly #macKeys: KeyHandles;
   readonly #operations: readonly (Operation | undefined)[];
@@ -33,6 +35,7 @@ export class Performer {
     this.#session = session;
     this.#cipher = new Cipher(session, profile);
     this.#objects = new KeyObjects(session);
+    this.#deletions = new DeletionRecords(session, profile.dataObjects.value);
     const copies = profile.sessionCopies.value;
     this.#aesKeys = new KeyHandles({ session, kind: 'aes-gcm', copies, clock: systemClock });
     this.#macKeys = new KeyHandles({ session, kind: 'hmac', copies, clock: systemClock });
@@ -74,6 +77,7 @@ export class Performer {
       this.#session.replace();
       this.#aesKeys.forgetAll();
       this.#macKeys.forgetAll();
+      this.#deletions.forget();
     }
     if (meaning.again && mayRepeat) return 'again';
     if (meaning.hears === 'InvalidCiphertextException') return 'invalidCiphertext';
@@ -97,7 +101,23 @@ export class Performer {
     };
     add(requests.info, true, (_, out) => this.#info(out));
     add(requests.generateKey, false, ([ckaId]) => this.#generateKey(ckaId));
-    add(requests.destroyKey, false, ([ckaId], out) => this.#destroyKey(ckaId, out));
+    add(requests.holds, true, ([ckaId], out) => yesOrNo(this.#objects.holds(ckaId), out));
+    add(requests.scheduleDestruction, false, ([dueAt, ids], out) => {
+      const ckaIds = splitCkaIds(ids);
+      if (ckaIds === undefined) return 'malformed';
+      return yesOrNo(this.#deletions.schedule(ckaIds, timeOf(dueAt)), out);
+    });
+    add(requests.cancelDestruction, true, ([ids]) => {
+      const ckaIds = splitCkaIds(ids);
+      if (ckaIds === undefined) return 'malformed';
+      this.#deletions.cancel(ckaIds);
+      return 0;
+    });
+    add(requests.destroyScheduled, true, ([dueAt, ids], out) => {
+      const ckaIds = splitCkaIds(ids);
+      if (ckaIds === undefined) return 'malformed';
+      return yesOrNo(this.#destroyScheduled(ckaIds, timeOf(dueAt)), out);
+    });
     add(requests.inventory, true, (_, out, id) => this.#inventory(out, id));
     add(requests.encrypt, true, ([ckaId, aad, plaintext], out) => this.#encrypt(ckaId, aad, plaintext, out));
     add(requests.decrypt, true, ([ckaId, aad, sealed], out) => {
@@ -147,10 +167,14 @@ export class Performer {
     return 0;
   }
 
-  #destroyKey(ckaId: Buffer, out: FrameWriter): number {
-    this.#aesKeys.forget(ckaId);
-    out.reserve(1)[0] = this.#objects.destroy(ckaId) ? 1 : 0;
-    return 1;
+  /** The record goes last: what is interrupted is done again, and what is gone needs no record. */
+  #destroyScheduled(ckaIds: readonly Buffer[], dueAtMs: number): boolean {
+    const objects = this.#objects.find(ckaIds);
+    if (objects.length > 0 && !this.#deletions.confirms(ckaIds, dueAtMs)) return false;
+    for (const ckaId of ckaIds) this.#aesKeys.forget(ckaId);
+    this.#objects.destroy(objects);
+    this.#deletions.cancel(ckaIds);
+    return true;
   }
 
   #inventory(out: FrameWriter, id: number): number {
@@ -183,6 +207,13 @@ export class Performer {
     this.#cipher.seal(key, aad, plaintext, room.subarray(bytes));
     return room.length;
   }
+}
+
+const timeOf = (field: Buffer): number => Number(field.readBigUInt64BE());
+
+function yesOrNo(answer: boolean, out: FrameWriter): number {
+  out.reserve(1)[0] = answer ? 1 : 0;
+  return 1;
 }
 
 function withScratch<Result>(bytes: number, use: (scratch: Buffer) => Result): Result {

@@ -31,6 +31,8 @@ const profileSchema = z.strictObject({
   sessionCopies: z.strictObject({ value: z.boolean(), because }),
   /** False where a token in FIPS mode takes no key from outside: its known answers cannot be checked. */
   importsSessionKeys: z.strictObject({ value: z.boolean(), because }),
+  /** False where the token takes no data objects: deletions cannot be recorded in it, so none is scheduled. */
+  dataObjects: z.strictObject({ value: z.boolean(), because }),
   /** Return values of C_Decrypt for a tag that does not match, where they are not PKCS#11's own. */
   tagMismatches: z.array(
     z.strictObject({ returns: z.enum(Object.keys(ckrTable) as [CkrName, ...CkrName[]]), because }),

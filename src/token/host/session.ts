@@ -3,7 +3,7 @@
 import pkcs11 from 'pkcs11js';
 import { TokenLost } from './fault.js';
 import type { ChosenToken, LoadedModule } from './module.js';
-import { copyTemplate, idQuery, keySearch, mismatches, protectionQuery, type KeyKind } from './template.js';
+import { copyTemplate, idQuery, keySearch, mismatches, protectionQuery, valueQuery, type KeyKind } from './template.js';
 
 export type ObjectHandle = Buffer;
 
@@ -76,6 +76,10 @@ export class TokenSession {
   /** The names of the object's attributes that are not as the daemon makes its keys. */
   mismatchesOf(kind: KeyKind, key: ObjectHandle): string[] {
     return mismatches(kind, this.library.C_GetAttributeValue(this.#handle, key, protectionQuery(kind)));
+  }
+
+  valueOf(object: ObjectHandle): Buffer {
+    return this.library.C_GetAttributeValue(this.#handle, object, valueQuery())[0]?.value ?? Buffer.alloc(0);
   }
 
   /** A session object with the same value and protection, gone with this session. */

@@ -103,6 +103,28 @@ export function keySearch(kind: KeyKind, ckaId?: Buffer): pkcs11.Template {
   ];
 }
 
+const application = 'hsm-bridge';
+
+/** C_CreateObject of a record of the daemon: readable with the PIN only, never changed once it is made. */
+export function recordTemplate(label: string, value: Buffer): pkcs11.Template {
+  return [
+    { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_DATA },
+    { type: pkcs11.CKA_TOKEN, value: true },
+    { type: pkcs11.CKA_PRIVATE, value: true },
+    { type: pkcs11.CKA_MODIFIABLE, value: false },
+    { type: pkcs11.CKA_APPLICATION, value: application },
+    { type: pkcs11.CKA_LABEL, value: label },
+    { type: pkcs11.CKA_VALUE, value },
+  ];
+}
+
+/** C_FindObjectsInit: the daemon's records. */
+export const recordSearch = (): pkcs11.Template => [
+  { type: pkcs11.CKA_TOKEN, value: true },
+  { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_DATA },
+  { type: pkcs11.CKA_APPLICATION, value: application },
+];
+
 /** C_FindObjectsInit: whatever token object has this CKA_ID. */
 export function idSearch(ckaId: Buffer): pkcs11.Template {
   return [

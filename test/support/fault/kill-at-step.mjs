@@ -86,7 +86,7 @@ async function hookGateway() {
   });
   const client = Object.getPrototypeOf(sample);
   await sample.close();
-  for (const method of ['generateKey', 'destroyKey', 'createDaemonKeys']) {
+  for (const method of ['generateKey', 'holds', 'scheduleDestruction', 'destroyScheduled', 'createDaemonKeys']) {
     around(client, method, { name: `token ${method}`, sent: true });
   }
 
@@ -111,7 +111,7 @@ async function hookTokenHost() {
       return result;
     };
   }
-  for (const method of ['C_GenerateKey', 'C_DestroyObject', 'C_InitToken', 'C_InitPIN']) {
+  for (const method of ['C_GenerateKey', 'C_CreateObject', 'C_DestroyObject', 'C_InitToken', 'C_InitPIN']) {
     around(pkcs11.PKCS11.prototype, method, { from: () => begin(method) });
   }
 }

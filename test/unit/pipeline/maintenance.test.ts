@@ -6,6 +6,7 @@ import type { Key } from '../../../src/model/key.js';
 import * as maintenance from '../../../src/pipeline/maintenance.js';
 import { reconcile } from '../../../src/pipeline/maintenance.js';
 import { SecondLook } from '../../../src/pipeline/second-look.js';
+import { rotate } from '../../../src/operations/backing-key.js';
 import { accounts, region, startLine, type TestLine } from '../../support/line.js';
 
 const dayMs = 86_400_000;
@@ -31,7 +32,7 @@ const look = (clockBelieved = true): Promise<void> =>
   maintenance.deleteDueKeys(line.services, region, { secondLook, clockBelieved }, onFailure);
 
 const lookForStale = (): Promise<void> =>
-  maintenance.undoStaleCreations(line.services, region, { secondLook, clockBelieved: true }, onFailure);
+  maintenance.settleStaleCreations(line.services, region, { secondLook, clockBelieved: true }, onFailure);
 
 /** A look, and another an hour later by a clock that nobody sets. */
 async function deleteDueKeys(): Promise<void> {
@@ -114,9 +115,9 @@ describe('a deletion that is due', () => {
     const keyId = await doomedKey();
     line.clock.offsetMs = 7 * dayMs - 1;
     const token = line.token(region);
-    const { destroyKey } = token;
+    const { destroyScheduled } = token;
     let cancelled: Promise<unknown> = Promise.resolve();
-    token.destroyKey = async (ckaId) => {
+    token.destroyScheduled = async (ckaIds, dueAtMs) => {
       // Back before its day, when only the claim can tell.
       line.clock.offsetMs = 0;
       cancelled = client.send(new kms.CancelKeyDeletionCommand({ KeyId: keyId })).catch((error: unknown) => error);
@@ -124,7 +125,7 @@ describe('a deletion that is due', () => {
         name: 'KMSInvalidStateException',
         message: expect.stringMatching(/is not pending deletion\.$/) as string,
       });
-      return destroyKey(ckaId);
+      return destroyScheduled(ckaIds, dueAtMs);
     };
     line.clock.offsetMs = 7 * dayMs + 1000;
     await deleteDueKeys();
@@ -153,11 +154,11 @@ describe('a deletion that is due', () => {
   it('of a key that cannot be destroyed does not hold up the others, and is tried again', async () => {
     const [stuck, other] = [await doomedKey(), await doomedKey()];
     const token = line.token(region);
-    const { destroyKey } = token;
+    const { destroyScheduled } = token;
     const stuckId = (await rowOf(stuck))?.backingKeys[0]?.materialId.slice(0, 32);
-    token.destroyKey = async (ckaId) => {
-      if (ckaId.toString('hex') === stuckId) throw new BridgeError('KMSInternalException');
-      return destroyKey(ckaId);
+    token.destroyScheduled = async (ckaIds, dueAtMs) => {
+      if (ckaIds[0]?.toString('hex') === stuckId) throw new BridgeError('KMSInternalException');
+      return destroyScheduled(ckaIds, dueAtMs);
     };
     line.clock.offsetMs = 8 * dayMs;
     await deleteDueKeys();
@@ -166,7 +167,7 @@ describe('a deletion that is due', () => {
     line.clock.offsetMs = 0;
     const described = await client.send(new kms.DescribeKeyCommand({ KeyId: stuck }));
     expect(described.KeyMetadata?.KeyState).toBe('PendingDeletion');
-    token.destroyKey = destroyKey;
+    token.destroyScheduled = destroyScheduled;
     line.clock.offsetMs = 8 * dayMs;
     await deleteDueKeys();
     expect(await rowOf(stuck)).toBeUndefined();
@@ -175,11 +176,11 @@ describe('a deletion that is due', () => {
 });
 
 describe('a creation that failed', () => {
-  async function failedCreation(): Promise<Key> {
+  async function failedCreation(made: boolean): Promise<Key> {
     const token = line.token(region);
     const { generateKey } = token;
     token.generateKey = async (ckaId) => {
-      await generateKey(ckaId);
+      if (made) await generateKey(ckaId);
       throw new BridgeError('DependencyTimeoutException');
     };
     await expect(client.send(new kms.CreateKeyCommand({}))).rejects.toMatchObject({
@@ -190,8 +191,8 @@ describe('a creation that failed', () => {
     throw new Error('nothing is unsettled');
   }
 
-  it('is undone when it can no longer be on its way, with its material', async () => {
-    const { keyId } = await failedCreation();
+  it('is forgotten when it can no longer be on its way and the token made nothing', async () => {
+    const { keyId } = await failedCreation(false);
     await lookForStale();
     // Whatever the wall clock says.
     line.clock.offsetMs = 365 * dayMs;
@@ -201,7 +202,6 @@ describe('a creation that failed', () => {
     monotonicMs += 1;
     await lookForStale();
     expect(await rowOf(keyId)).toBeUndefined();
-    expect(line.token(region).objects.size).toBe(0);
     expect(ownEvents('UndoCreateKey')).toEqual([
       ['intent', undefined],
       ['event', undefined],
@@ -209,16 +209,103 @@ describe('a creation that failed', () => {
     expect(failures).toEqual([]);
   });
 
-  it('is undone by the next start, and does not stop it when that fails', async () => {
-    const { keyId } = await failedCreation();
+  it('is finished when the token made the material: it is the key’s, and never destroyed', async () => {
+    const { keyId } = await failedCreation(true);
+    await lookForStale();
+    monotonicMs += hourMs;
+    await lookForStale();
+    expect(await rowOf(keyId)).toMatchObject({ status: 'enabled', pendingMaterialId: undefined });
+    expect(ownEvents('FinishCreateKey')).toEqual([
+      ['intent', undefined],
+      ['event', undefined],
+    ]);
+    line.clock.offsetMs = 0;
+    await client.send(new kms.EncryptCommand({ KeyId: keyId, Plaintext: Buffer.from('x') }));
+  });
+
+  it('is settled by the next start, and does not stop it when that fails', async () => {
+    const { keyId } = await failedCreation(false);
     const token = line.token(region);
-    const { destroyKey } = token;
-    token.destroyKey = () => Promise.reject(new BridgeError('KMSInternalException'));
+    const { holds } = token;
+    token.holds = () => Promise.reject(new BridgeError('KMSInternalException'));
     await reconcile(line.services, region, () => true, onFailure);
     expect(failures).toEqual([`${keyId} BridgeError: KMSInternalException`]);
-    token.destroyKey = destroyKey;
+    token.holds = holds;
     await reconcile(line.services, region, () => true, onFailure);
     expect(await rowOf(keyId)).toBeUndefined();
     expect(token.objects.size).toBe(0);
+  });
+});
+
+describe('an older row put back', () => {
+  /** A key in use, and its row at each step of its life. */
+  async function usedKey(): Promise<{ keyId: string; rows: Key[]; ciphertext: Uint8Array }> {
+    const rows: Key[] = [];
+    const { keys } = line.store;
+    const insert = keys.insert.bind(keys);
+    const update = keys.update.bind(keys);
+    keys.insert = async (key) => {
+      rows.push(key);
+      await insert(key);
+    };
+    keys.update = async (ref, change) => {
+      const row = await update(ref, change);
+      rows.push(row);
+      return row;
+    };
+    const { KeyMetadata } = await client.send(new kms.CreateKeyCommand({}));
+    const keyId = KeyMetadata?.KeyId ?? '';
+    const { CiphertextBlob } = await client.send(new kms.EncryptCommand({ KeyId: keyId, Plaintext: Buffer.from('x') }));
+    return { keyId, rows, ciphertext: CiphertextBlob! };
+  }
+
+  async function expectDecrypts({ keyId, ciphertext }: { keyId: string; ciphertext: Uint8Array }): Promise<void> {
+    if ((await rowOf(keyId))?.status === 'disabled') await client.send(new kms.EnableKeyCommand({ KeyId: keyId }));
+    const { Plaintext } = await client.send(new kms.DecryptCommand({ CiphertextBlob: ciphertext }));
+    expect(Buffer.from(Plaintext!).toString()).toBe('x');
+  }
+
+  it('that says the key is being created destroys nothing: the key is what it was', async () => {
+    const key = await usedKey();
+    const creating = key.rows.find((row) => row.status === 'creating')!;
+    await line.store.keys.update(creating, () => creating);
+    await reconcile(line.services, region, () => true, onFailure);
+    expect(failures).toEqual([]);
+    await expectDecrypts(key);
+  });
+
+  it('that announces a rotation which is done destroys nothing', async () => {
+    const key = await usedKey();
+    await rotate(line.services, (await rowOf(key.keyId))!);
+    const { CiphertextBlob } = await client.send(
+      new kms.EncryptCommand({ KeyId: key.keyId, Plaintext: Buffer.from('x') }),
+    );
+    const announced = key.rows.find((row) => row.status === 'enabled' && row.pendingMaterialId !== undefined)!;
+    await line.store.keys.update(announced, () => announced);
+    await reconcile(line.services, region, () => true, onFailure);
+    await line.store.keys.update(announced, () => announced);
+    await rotate(line.services, announced);
+    await expectDecrypts(key);
+    await expectDecrypts({ keyId: key.keyId, ciphertext: CiphertextBlob! });
+  });
+
+  it('that says a deletion is due destroys nothing after it was cancelled, also when another is scheduled', async () => {
+    const key = await usedKey();
+    const KeyId = key.keyId;
+    await client.send(new kms.ScheduleKeyDeletionCommand({ KeyId, PendingWindowInDays: 7 }));
+    await client.send(new kms.CancelKeyDeletionCommand({ KeyId }));
+    const pending = key.rows.find((row) => row.status === 'pendingDeletion')!;
+    for (const again of [false, true]) {
+      if (again) await client.send(new kms.ScheduleKeyDeletionCommand({ KeyId, PendingWindowInDays: 30 }));
+      for (const status of ['pendingDeletion', 'deleting'] as const) {
+        await line.store.keys.update(pending, () => ({ ...pending, status }));
+        line.clock.offsetMs = 8 * dayMs;
+        await deleteDueKeys();
+        line.clock.offsetMs = 0;
+        expect(failures.splice(0)).toEqual([expect.stringContaining('no record of this deletion')]);
+        expect(await rowOf(KeyId)).toMatchObject({ status: 'disabled', deletionAtMs: undefined });
+        await expectDecrypts(key);
+      }
+    }
   });
 });

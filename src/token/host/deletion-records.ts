@@ -1,0 +1,88 @@
+// What the token itself says of keys that may be destroyed: a data object for each deletion, made when it is scheduled and destroyed when
+// it is cancelled. A key's own object is never written after it was made: a token may lose what it rewrites.
+import { ckaIdBytes, splitCkaIds, u64, u64Bytes } from '../wire.js';
+import { RequestFault } from './fault.js';
+import type { ObjectHandle, TokenSession } from './session.js';
+import { recordSearch, recordTemplate } from './template.js';
+
+/** First in each record's value, then the time, then the CKA_IDs. */
+const kind = Buffer.from('hsmbdel1');
+
+interface DeletionRecord {
+  readonly object: ObjectHandle;
+  readonly value: Buffer;
+}
+
+export class DeletionRecords {
+  readonly #session: TokenSession;
+  readonly #supported: boolean;
+  /** Those in the token; undefined until they are first asked for. */
+  #records: DeletionRecord[] | undefined;
+
+  constructor(session: TokenSession, supported: boolean) {
+    this.#session = session;
+    this.#supported = supported;
+  }
+
+  /** For when the session was replaced: handles are looked for again. */
+  forget(): void {
+    this.#records = undefined;
+  }
+
+  /** False when the token keeps no records. */
+  schedule(ckaIds: readonly Buffer[], dueAtMs: number): boolean {
+    if (!this.#supported) return false;
+    const value = valueOf(ckaIds, dueAtMs);
+    const earlier = this.#of(ckaIds);
+    const { library, handle } = this.#session;
+    const label = `hsm-bridge deletion ${new Date(dueAtMs).toISOString()}`;
+    const object = library.C_CreateObject(handle, recordTemplate(label, value));
+    this.#records?.push({ object, value });
+    // A library may take it and fail to store it.
+    if (!this.#session.valueOf(object).equals(value)) {
+      throw new RequestFault('internal', 'the token does not keep the record of a deletion');
+    }
+    for (const record of earlier) this.#destroy(record);
+    return true;
+  }
+
+  cancel(ckaIds: readonly Buffer[]): void {
+    if (!this.#supported) return;
+    for (const record of this.#of(ckaIds)) this.#destroy(record);
+  }
+
+  /** Does a record of the token, read now, say `dueAtMs` for all of them? */
+  confirms(ckaIds: readonly Buffer[], dueAtMs: number): boolean {
+    if (!this.#supported) return false;
+    return this.#of(ckaIds).some(({ object, value }) => {
+      if (!this.#session.valueOf(object).equals(value)) return false;
+      return value.subarray(kind.length).indexOf(u64(dueAtMs)) === 0 && ckaIds.every((id) => covers(value, id));
+    });
+  }
+
+  #of(ckaIds: readonly Buffer[]): DeletionRecord[] {
+    this.#records ??= this.#read();
+    return this.#records.filter(({ value }) => ckaIds.some((id) => covers(value, id)));
+  }
+
+  #read(): DeletionRecord[] {
+    const records = this.#session.find(recordSearch());
+    return records
+      .map((object) => ({ object, value: this.#session.valueOf(object) }))
+      .filter(({ value }) => value.subarray(0, kind.length).equals(kind));
+  }
+
+  #destroy(record: DeletionRecord): void {
+    this.#session.destroy(record.object);
+    this.#records = this.#records?.filter((other) => other !== record);
+  }
+}
+
+const headBytes = kind.length + u64Bytes;
+
+const valueOf = (ckaIds: readonly Buffer[], dueAtMs: number): Buffer => Buffer.concat([kind, u64(dueAtMs), ...ckaIds]);
+
+function covers(value: Buffer, ckaId: Buffer): boolean {
+  const ids = splitCkaIds(value.subarray(headBytes)) ?? [];
+  return ckaId.length === ckaIdBytes && ids.some((id) => id.equals(ckaId));
+}
