@@ -2,6 +2,7 @@
 // in the token is never destroyed because of a row, which may be an older one put back: only after a record in the token itself.
 import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, ckaIdOf, type BackingKey, type Key } from '../model/key.js';
+import { NothingMade } from '../ports/token.js';
 import type { Services } from './define.js';
 
 /** A fresh KeyMaterialId: 64 hex digits. */
@@ -14,6 +15,10 @@ export async function generatePending(services: Services, key: Key): Promise<Key
   await services.token(key.region).generateKey(ckaIdOf(materialId));
   return adopt(services, key, materialId);
 }
+
+/** Did generatePending certainly add nothing to the token? What it refused for its number of requests never reached it. */
+export const isNothingMade = (error: unknown): boolean =>
+  error instanceof NothingMade || (error instanceof BridgeError && error.code === 'ThrottlingException');
 
 /** Has the token the material that the row only announces? */
 export async function isPendingMade(services: Services, key: Key): Promise<boolean> {

@@ -1,6 +1,14 @@
 // One Region's token, in the KMS's terms. Implemented over IPC by src/token/client.ts; a simulation may bring another.
 // Every call can fail with BridgeError: DependencyTimeout (deadline passed; the effect is unknown), KMSInternal (token host away or token
 // suspect), KeyUnavailable (no object with that CKA_ID), InvalidCiphertext (tag does not match). Nothing is retried here.
+import { BridgeError } from '../kernel/errors.js';
+
+/** The token refused to make a key, and certainly made nothing: it may be full. The caller hears KMSInternalException. */
+export class NothingMade extends BridgeError {
+  constructor() {
+    super('KMSInternalException', 'The token did not make the key.');
+  }
+}
 
 export interface TokenInfo {
   readonly label: string;
@@ -12,7 +20,10 @@ export type Sealed = Buffer;
 
 export interface Token {
   info(): Promise<TokenInfo>;
-  /** AES-256, CKA_SENSITIVE, not CKA_EXTRACTABLE, ENCRYPT and DECRYPT only; attributes read back. `ckaId`: 16 bytes, unused. */
+  /**
+   * AES-256, CKA_SENSITIVE, not CKA_EXTRACTABLE, ENCRYPT and DECRYPT only; attributes read back. `ckaId`: 16 bytes, unused.
+   * NothingMade when that is certain; after any other error the key may be there.
+   */
   generateKey(ckaId: Buffer): Promise<void>;
   /** Is there an AES key with this CKA_ID? */
   holds(ckaId: Buffer): Promise<boolean>;

@@ -3,7 +3,7 @@
 import { connect, type Socket } from 'node:net';
 import type { MonotonicClock } from '../kernel/clock.js';
 import { BridgeError } from '../kernel/errors.js';
-import { isDaemonKey, type Sealed, type Token, type TokenInfo } from '../ports/token.js';
+import { isDaemonKey, NothingMade, type Sealed, type Token, type TokenInfo } from '../ports/token.js';
 import { FrameDecoder, FrameWriter, maxPayloadBytes } from './frames.js';
 import { Silence } from './silence.js';
 import { isRandomLength, maxRandomBytes, requests, splitCkaIds, statuses, u32, u64, type Request } from './wire.js';
@@ -333,6 +333,7 @@ const hostAway = (): BridgeError => new BridgeError('KMSInternalException');
 function errorOf(status: number): BridgeError {
   if (status === statuses.keyUnavailable) return new BridgeError('KeyUnavailableException');
   if (status === statuses.invalidCiphertext) return new BridgeError('InvalidCiphertextException');
+  if (status === statuses.nothingMade) return new NothingMade();
   if (status === statuses.daemonKeysExist) {
     return new BridgeError('KMSInternalException', 'The token already holds the daemon’s own keys.');
   }

@@ -86,6 +86,8 @@ export const statuses = {
   daemonKeysExist: 5,
   /** No answer, whatever its request id: the host works, on another gateway's requests. */
   alive: 6,
+  /** To generateKey: the token is well, and has no object with this CKA_ID. It may be full. */
+  nothingMade: 7,
 } as const;
 
 export type Status = keyof typeof statuses;

@@ -182,6 +182,17 @@ export function meaningOf(error: unknown): CkrMeaning {
   return (code === undefined ? undefined : byCode.get(code)?.[1]) ?? suspect;
 }
 
+/**
+ * Values that say nothing of the token when the call was to make an object: SoftHSMv2 answers CKR_GENERAL_ERROR when its disk is full, other
+ * libraries CKR_FUNCTION_FAILED or CKR_DEVICE_ERROR where PKCS#11 has CKR_DEVICE_MEMORY. Whether the token is well is then asked of itself.
+ */
+const vagueOfMaking = new Set<string>(['CKR_GENERAL_ERROR', 'CKR_FUNCTION_FAILED', 'CKR_DEVICE_ERROR']);
+
+/** What an error means that came from making an object. */
+export function meaningOfMaking(error: unknown): CkrMeaning {
+  return vagueOfMaking.has(ckrName(error) ?? '') ? refused : meaningOf(error);
+}
+
 export function isPinRefusal(error: unknown): boolean {
   return pinRefusals.has(ckrName(error) ?? '');
 }

@@ -1,6 +1,7 @@
 // What the token itself says of keys that may be destroyed: a data object for each deletion, made when it is scheduled and destroyed when
 // it is cancelled. A key's own object is never written after it was made: a token may lose what it rewrites.
 import { ckaIdBytes, splitCkaIds, u64, u64Bytes } from '../wire.js';
+import { meaningOf } from './ckr.js';
 import { RequestFault } from './fault.js';
 import type { ObjectHandle, TokenSession } from './session.js';
 import { recordSearch, recordTemplate } from './template.js';
@@ -37,11 +38,9 @@ export class DeletionRecords {
     const { library, handle } = this.#session;
     const label = `hsm-bridge deletion ${new Date(dueAtMs).toISOString()}`;
     const object = library.C_CreateObject(handle, recordTemplate(label, value));
+    // SoftHSMv2 reports success when its disk is full.
+    if (!this.#says(object, value)) throw new RequestFault('internal', 'the token did not keep the record');
     this.#records?.push({ object, value });
-    // A library may take it and fail to store it.
-    if (!this.#session.valueOf(object).equals(value)) {
-      throw new RequestFault('internal', 'the token does not keep the record of a deletion');
-    }
     for (const record of earlier) this.#destroy(record);
     return true;
   }
@@ -55,9 +54,18 @@ export class DeletionRecords {
   confirms(ckaIds: readonly Buffer[], dueAtMs: number): boolean {
     if (!this.#supported) return false;
     return this.#of(ckaIds).some(({ object, value }) => {
-      if (!this.#session.valueOf(object).equals(value)) return false;
+      if (!this.#says(object, value)) return false;
       return value.subarray(kind.length).indexOf(u64(dueAtMs)) === 0 && ckaIds.every((id) => covers(value, id));
     });
+  }
+
+  #says(object: ObjectHandle, value: Buffer): boolean {
+    try {
+      return this.#session.valueOf(object).equals(value);
+    } catch (error) {
+      if (meaningOf(error).lost === 'handle') return false;
+      throw error;
+    }
   }
 
   #of(ckaIds: readonly Buffer[]): DeletionRecord[] {

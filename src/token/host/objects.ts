@@ -69,6 +69,6 @@ export class KeyObjects {
     const wrong = this.#session.mismatchesOf(kind, key);
     if (wrong.length === 0) return;
     this.#session.destroy(key);
-    throw new RequestFault('internal', `the token made a key whose ${wrong.join(', ')} is not as asked`);
+    throw new RequestFault('nothingMade', `the token made a key whose ${wrong.join(', ')} is not as asked`);
   }
 }

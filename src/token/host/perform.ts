@@ -5,7 +5,7 @@ import { daemonKeys } from '../../ports/token.js';
 import { maxPayloadBytes, type FrameWriter } from '../frames.js';
 import { ckaIdBytes, isRandomLength, requests, splitCkaIds, statuses, type Request, type Status } from '../wire.js';
 import { Cipher, macBytes, sealBytes } from './cipher.js';
-import { meaningOf } from './ckr.js';
+import { meaningOf, meaningOfMaking } from './ckr.js';
 import { DeletionRecords } from './deletion-records.js';
 import { RequestFault, TokenLost } from './fault.js';
 import { KeyHandles } from './handles.js';
@@ -18,8 +18,8 @@ type Run = (payload: Buffer, out: FrameWriter, id: number) => number | 'malforme
 
 interface Operation {
   readonly run: Run;
-  /** Has no effect in the token that a second run would double. */
-  readonly repeatable: boolean;
+  /** `repeatable`: it has no effect in the token that a second run would double. `making`: it adds an object, for which there may be no room. */
+  readonly kind: 'repeatable' | 'making';
 }
 
 export class Performer {
@@ -46,7 +46,7 @@ export class Performer {
   perform(id: number, op: number, payload: Buffer, out: FrameWriter): boolean {
     const operation = this.#operations[op];
     if (operation === undefined) return false;
-    for (let repeat = operation.repeatable; ; repeat = false) {
+    for (let repeat = operation.kind === 'repeatable'; ; repeat = false) {
       try {
         const bytes = operation.run(payload, out, id);
         if (bytes === 'malformed') return false;
@@ -54,7 +54,7 @@ export class Performer {
         return true;
       } catch (error) {
         try {
-          const status = this.#recover(error, repeat);
+          const status = this.#recover(error, operation.kind, repeat);
           if (status === 'again') continue;
           out.commit(id, statuses[status], 0);
           return true;
@@ -67,70 +67,72 @@ export class Performer {
   }
 
   /** Makes the session sound again and says what the caller hears. TokenLost when that is not possible. */
-  #recover(error: unknown, mayRepeat: boolean): Status | 'again' {
+  #recover(error: unknown, kind: Operation['kind'], mayRepeat: boolean): Status | 'again' {
     if (error instanceof TokenLost) throw error;
     if (error instanceof RequestFault) return error.status;
-    const meaning = meaningOf(error);
+    const meaning = kind === 'making' ? meaningOfMaking(error) : meaningOf(error);
     if (meaning.lost === 'token' || meaning.lost === 'login')
       throw new TokenLost('the token is lost', { cause: error });
-    if (meaning.lost !== 'nothing') {
-      this.#session.replace();
-      this.#aesKeys.forgetAll();
-      this.#macKeys.forgetAll();
-      this.#deletions.forget();
-    }
+    if (meaning.lost !== 'nothing') this.#replaceSession();
     if (meaning.again && mayRepeat) return 'again';
     if (meaning.hears === 'InvalidCiphertextException') return 'invalidCiphertext';
     return meaning.hears === 'KeyUnavailableException' ? 'keyUnavailable' : 'internal';
+  }
+
+  #replaceSession(): void {
+    this.#session.replace();
+    this.#aesKeys.forgetAll();
+    this.#macKeys.forgetAll();
+    this.#deletions.forget();
   }
 
   #table(): readonly (Operation | undefined)[] {
     const table: (Operation | undefined)[] = [];
     const add = <Fields extends readonly Buffer[]>(
       request: Request<Fields>,
-      repeatable: boolean,
+      kind: Operation['kind'],
       run: (fields: Fields, out: FrameWriter, id: number) => number | 'malformed',
     ): void => {
       table[request.op] = {
-        repeatable,
+        kind,
         run: (payload, out, id) => {
           const fields = request.split(payload);
           return fields === undefined ? 'malformed' : run(fields, out, id);
         },
       };
     };
-    add(requests.info, true, (_, out) => this.#info(out));
-    add(requests.generateKey, false, ([ckaId]) => this.#generateKey(ckaId));
-    add(requests.holds, true, ([ckaId], out) => yesOrNo(this.#objects.holds(ckaId), out));
-    add(requests.scheduleDestruction, false, ([dueAt, ids], out) => {
+    add(requests.info, 'repeatable', (_, out) => this.#info(out));
+    add(requests.generateKey, 'making', ([ckaId]) => this.#generateKey(ckaId));
+    add(requests.holds, 'repeatable', ([ckaId], out) => yesOrNo(this.#objects.holds(ckaId), out));
+    add(requests.scheduleDestruction, 'making', ([dueAt, ids], out) => {
       const ckaIds = splitCkaIds(ids);
       if (ckaIds === undefined) return 'malformed';
       return yesOrNo(this.#deletions.schedule(ckaIds, timeOf(dueAt)), out);
     });
-    add(requests.cancelDestruction, true, ([ids]) => {
+    add(requests.cancelDestruction, 'repeatable', ([ids]) => {
       const ckaIds = splitCkaIds(ids);
       if (ckaIds === undefined) return 'malformed';
       this.#deletions.cancel(ckaIds);
       return 0;
     });
-    add(requests.destroyScheduled, true, ([dueAt, ids], out) => {
+    add(requests.destroyScheduled, 'repeatable', ([dueAt, ids], out) => {
       const ckaIds = splitCkaIds(ids);
       if (ckaIds === undefined) return 'malformed';
       return yesOrNo(this.#destroyScheduled(ckaIds, timeOf(dueAt)), out);
     });
-    add(requests.inventory, true, (_, out, id) => this.#inventory(out, id));
-    add(requests.encrypt, true, ([ckaId, aad, plaintext], out) => this.#encrypt(ckaId, aad, plaintext, out));
-    add(requests.decrypt, true, ([ckaId, aad, sealed], out) => {
+    add(requests.inventory, 'repeatable', (_, out, id) => this.#inventory(out, id));
+    add(requests.encrypt, 'repeatable', ([ckaId, aad, plaintext], out) => this.#encrypt(ckaId, aad, plaintext, out));
+    add(requests.decrypt, 'repeatable', ([ckaId, aad, sealed], out) => {
       return this.#cipher.open(this.#aesKeys.of(ckaId), aad, sealed, out.reserve(sealed.length));
     });
-    add(requests.reEncrypt, true, ([fromId, fromAad, toId, toAad, sealed], out) => {
+    add(requests.reEncrypt, 'repeatable', ([fromId, fromAad, toId, toAad, sealed], out) => {
       return withScratch(sealed.length, (scratch) => {
         const bytes = this.#cipher.open(this.#aesKeys.of(fromId), fromAad, sealed, scratch);
         return this.#encrypt(toId, toAad, scratch.subarray(0, bytes), out);
       });
     });
-    add(requests.generateDataKey, true, ([ckaId, aad, length], out) => this.#dataKey(ckaId, aad, length, out));
-    add(requests.generateDataKeyWithoutPlaintext, true, ([ckaId, aad, length], out) => {
+    add(requests.generateDataKey, 'repeatable', ([ckaId, aad, length], out) => this.#dataKey(ckaId, aad, length, out));
+    add(requests.generateDataKeyWithoutPlaintext, 'repeatable', ([ckaId, aad, length], out) => {
       const bytes = length.readUInt32BE();
       if (!isRandomLength(bytes)) return 'malformed';
       return withScratch(bytes, (scratch) => {
@@ -138,17 +140,17 @@ export class Performer {
         return this.#encrypt(ckaId, aad, scratch, out);
       });
     });
-    add(requests.random, true, ([length], out) => {
+    add(requests.random, 'repeatable', ([length], out) => {
       const bytes = length.readUInt32BE();
       if (!isRandomLength(bytes)) return 'malformed';
       this.#cipher.random(out.reserve(bytes));
       return bytes;
     });
-    add(requests.createDaemonKeys, false, () => {
+    add(requests.createDaemonKeys, 'making', () => {
       this.#objects.createDaemonKeys();
       return 0;
     });
-    add(requests.sealRow, true, ([data], out) => {
+    add(requests.sealRow, 'repeatable', ([data], out) => {
       this.#cipher.mac(this.#macKeys.of(daemonKeys.rowSeal), data, out.reserve(macBytes));
       return macBytes;
     });
@@ -163,7 +165,18 @@ export class Performer {
 
   #generateKey(ckaId: Buffer): number {
     if (this.#aesKeys.has(ckaId)) throw new RequestFault('internal', 'the CKA_ID is in use');
-    this.#objects.generate(ckaId);
+    try {
+      this.#objects.generate(ckaId);
+    } catch (error) {
+      if (error instanceof RequestFault) throw error;
+      const { lost } = meaningOfMaking(error);
+      if (lost === 'token' || lost === 'login') throw error;
+      // The token is asked whether it is well, and what it has made: what fails now ends the host.
+      this.#replaceSession();
+      this.#cipher.random(Buffer.alloc(1));
+      if (!this.#objects.holds(ckaId)) throw new RequestFault('nothingMade', 'the token did not make the key');
+      throw new RequestFault('internal', 'the token made the key, and an error of it');
+    }
     return 0;
   }
 

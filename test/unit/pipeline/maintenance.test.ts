@@ -7,6 +7,7 @@ import * as maintenance from '../../../src/pipeline/maintenance.js';
 import { reconcile } from '../../../src/pipeline/maintenance.js';
 import { SecondLook } from '../../../src/pipeline/second-look.js';
 import { rotate } from '../../../src/operations/backing-key.js';
+import { NothingMade } from '../../../src/ports/token.js';
 import { accounts, region, startLine, type TestLine } from '../../support/line.js';
 
 const dayMs = 86_400_000;
@@ -207,6 +208,15 @@ describe('a creation that failed', () => {
       ['event', undefined],
     ]);
     expect(failures).toEqual([]);
+  });
+
+  it.each<[string, () => BridgeError]>([
+    ['the token certainly made nothing', () => new NothingMade()],
+    ['the request never reached the token', () => new BridgeError('ThrottlingException', 'Rate exceeded')],
+  ])('leaves no row when %s', async (_, refusal) => {
+    line.token(region).generateKey = () => Promise.reject(refusal());
+    await expect(client.send(new kms.CreateKeyCommand({}))).rejects.toMatchObject({ name: refusal().code });
+    expect(await line.store.keys.count({ region, accountId: accounts.first })).toBe(0);
   });
 
   it('is finished when the token made the material: it is the key’s, and never destroyed', async () => {

@@ -2,7 +2,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ckrName, ckrOf, ckrTable, isPinRefusal, leavesPinAlone, meaningOf } from '../../../src/token/host/ckr.js';
+import {
+  ckrName,
+  ckrOf,
+  ckrTable,
+  isPinRefusal,
+  leavesPinAlone,
+  meaningOf,
+  meaningOfMaking,
+} from '../../../src/token/host/ckr.js';
 
 const includes = 'node_modules/pkcs11js/includes';
 
@@ -61,6 +69,18 @@ describe('the table of return values', () => {
       'CKR_UNWRAPPING_KEY_HANDLE_INVALID',
       'CKR_WRAPPING_KEY_HANDLE_INVALID',
     ]);
+  });
+});
+
+describe('an error of making an object', () => {
+  it('does not make the token suspect where a full one is known to answer it', () => {
+    const full = ['CKR_GENERAL_ERROR', 'CKR_FUNCTION_FAILED', 'CKR_DEVICE_ERROR', 'CKR_DEVICE_MEMORY'];
+    for (const [name, [code]] of Object.entries(ckrTable)) {
+      const error = thrown(name, code);
+      const expected = full.includes(name) ? 'session' : meaningOf(error).lost;
+      expect(meaningOfMaking(error).lost, name).toBe(expected);
+    }
+    expect(meaningOfMaking(thrown('CKR_VENDOR_DEFINED', 0x8000_0001)).lost).toBe('token');
   });
 });
 
