@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { anyName, NotReadYet } from '../../src/token/host/object-index.js';
 import { TokenServer } from '../../src/token/host/server.js';
 
 let home: string;
@@ -19,8 +20,9 @@ beforeEach(async () => {
       // As a native call does: nothing else happens in this process meanwhile.
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
       out.commit(id, 0, 0);
-      return true;
+      return 'answered';
     },
+    readIndex: () => [],
     onLost: () => undefined,
   });
   await server.listen();
@@ -32,8 +34,8 @@ afterEach(async () => {
   rmSync(home, { recursive: true });
 });
 
-async function gateway(): Promise<{ socket: Socket; heard: () => string }> {
-  const socket = connect(join(home, 's'));
+async function gateway(path = join(home, 's')): Promise<{ socket: Socket; heard: () => string }> {
+  const socket = connect(path);
   sockets.push(socket);
   let bytes = '';
   socket.on('data', (chunk) => (bytes += chunk.toString('hex')));
@@ -52,4 +54,41 @@ it('tells a gateway whose turn has not come that the host works', async () => {
   expect(busy.heard()).toBe('000000050000000700'.repeat(3));
   while (waiting.heard().length < 18) await new Promise((resolve) => setTimeout(resolve, 5));
   expect(waiting.heard()).toMatch(/^(000000050000000006)+$/);
+});
+
+it('performs a request that waits for the index when its key was read, and others meanwhile', async () => {
+  const path = join(home, 'i');
+  const slices: string[][] = [];
+  const read = new Set<string>();
+  const order: string[] = [];
+  const indexed = new TokenServer({
+    socketPath: path,
+    perform(id, _op, payload, out) {
+      const key = payload.toString();
+      if (key !== 'known' && !read.has(key) && !read.has(anyName)) return new NotReadYet(key);
+      order.push(key);
+      out.commit(id, 0, 0);
+      return 'answered';
+    },
+    readIndex() {
+      const names = slices.shift() ?? [];
+      for (const name of names) read.add(name);
+      if (names.length > 0) order.push(`slice ${names.join()}`);
+      return names;
+    },
+    onLost: () => undefined,
+  });
+  await indexed.listen();
+  const { socket, heard } = await gateway(path);
+  const request = (id: number, key: string): Buffer =>
+    Buffer.concat([Buffer.from([0, 0, 0, 5 + key.length, 0, 0, 0, id, 5]), Buffer.from(key)]);
+  // The slice that follows the start is over.
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  slices.push(['three'], ['four'], [anyName]);
+  socket.write(Buffer.concat([request(1, 'four'), request(2, 'known'), request(3, 'three'), request(4, 'none')]));
+  while (heard().length < 4 * 18) await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(order).toEqual(['known', 'slice three', 'three', 'slice four', 'four', 'slice ', 'none']);
+  const answers = heard().replaceAll('000000050000000006', '');
+  expect(answers).toBe([2, 3, 1, 4].map((id) => `000000050000000${id}00`).join(''));
+  await indexed.close(0);
 });

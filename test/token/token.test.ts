@@ -152,8 +152,8 @@ describe('a key in the token', () => {
 
   it('is not used when two have its CKA_ID', async () => {
     const twice = Buffer.alloc(16, 0x45);
-    await token.generateKey(twice);
-    await token.generateKey(twice);
+    const make = ['--keygen', '--key-type', 'AES:32', '--id', twice.toString('hex'), '--label', 'planted'];
+    for (let i = 0; i < 2; i++) store.asUser(...make);
     await expect(token.encrypt(twice, aad, Buffer.alloc(1))).rejects.toEqual(coded('KMSInternalException'));
     await destroy(twice);
     expect((await token.inventory()).length).toBe(2);

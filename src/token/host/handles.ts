@@ -1,7 +1,9 @@
 // Object handles by CKA_ID, looked up once. They live as long as this process: a module that is initialised anew gives the same numbers
 // to other keys, so a host is started anew instead. A key is only handed out when the token confirms that it cannot leave.
 import type { MonotonicClock } from '../../kernel/clock.js';
+import { meaningOf } from './ckr.js';
 import { RequestFault } from './fault.js';
+import type { ObjectIndex } from './object-index.js';
 import type { ObjectHandle, TokenSession } from './session.js';
 import type { KeyKind } from './template.js';
 
@@ -23,6 +25,8 @@ export interface KeyHandlesOptions {
   /** Operate on session copies, for modules that read a token object anew for each call. */
   readonly copies: boolean;
   readonly clock: MonotonicClock;
+  /** Undefined: each key is searched for when it is first used. */
+  readonly index: ObjectIndex | undefined;
 }
 
 export class KeyHandles {
@@ -37,20 +41,21 @@ export class KeyHandles {
   of(ckaId: Buffer): ObjectHandle {
     const { copies, clock, session } = this.#options;
     const name = ckaId.toString('latin1');
-    const entry = this.#entries.get(name) ?? this.#load(name, ckaId);
-    if (copies) {
-      const nowMs = clock.monotonicMs();
-      if (nowMs - entry.checkedAtMs > copyTrustMs) {
-        // Fails with CKR_OBJECT_HANDLE_INVALID when the original is gone; every handle is then looked for again.
-        session.ckaIdOf(entry.original);
-        entry.checkedAtMs = nowMs;
+    try {
+      const entry = this.#entries.get(name) ?? this.#load(name, ckaId);
+      if (copies) {
+        const nowMs = clock.monotonicMs();
+        if (nowMs - entry.checkedAtMs > copyTrustMs) {
+          // Fails with CKR_OBJECT_HANDLE_INVALID when the original is gone; every handle is then looked for again.
+          session.ckaIdOf(entry.original);
+          entry.checkedAtMs = nowMs;
+        }
       }
+      return entry.used;
+    } catch (error) {
+      if (meaningOf(error).lost === 'handle') this.#options.index?.drop(ckaId);
+      throw error;
     }
-    return entry.used;
-  }
-
-  has(ckaId: Buffer): boolean {
-    return this.#entries.has(ckaId.toString('latin1'));
   }
 
   /** After this a copy of the key is gone, too. */
@@ -64,10 +69,15 @@ export class KeyHandles {
   }
 
   #load(name: string, ckaId: Buffer): Entry {
-    const { copies, clock, kind, session } = this.#options;
-    const [original, second] = session.findKeys(kind, ckaId);
+    const { copies, clock, index, kind, session } = this.#options;
+    const [original, second] = index?.find(ckaId) ?? session.findKeys(kind, ckaId);
     if (original === undefined) throw new RequestFault('keyUnavailable', 'no such key in the token');
     if (second !== undefined) throw new RequestFault('internal', 'two keys in the token have this CKA_ID');
+    // A library may give the number of an object that is gone to another one.
+    if (!session.ckaIdOf(original).equals(ckaId)) {
+      index?.drop(ckaId);
+      throw new RequestFault('keyUnavailable', 'the key is no longer where it was');
+    }
     this.#requireProtected(original);
     const used = copies ? session.copy(original) : original;
     if (copies) this.#requireProtected(used);

@@ -1,9 +1,9 @@
 // Making, listing and destroying keys in the token. A key that is not as asked is destroyed before anybody can use it, and the
 // daemon's own keys are neither listed nor destroyed.
 import { daemonKeys, isDaemonKey } from '../../ports/token.js';
-import { ckaIdBytes } from '../wire.js';
 import { RequestFault } from './fault.js';
 import { aesKeyGen, genericKeyGen } from './mechanism.js';
+import type { ObjectIndex } from './object-index.js';
 import type { ObjectHandle, TokenSession } from './session.js';
 import { generationTemplate, idSearch, type KeyKind } from './template.js';
 
@@ -11,19 +11,24 @@ const keyLabel = 'hsm-bridge';
 
 export class KeyObjects {
   readonly #session: TokenSession;
+  readonly #index: ObjectIndex;
 
-  constructor(session: TokenSession) {
+  constructor(session: TokenSession, index: ObjectIndex) {
     this.#session = session;
+    this.#index = index;
   }
 
-  /** AES-256. `ckaId` must be unused, which is not looked up: that takes time in proportion to the objects in the token. */
+  /** AES-256. RequestFault `internal` when the index knows the `ckaId`; the token is not searched for it. */
   generate(ckaId: Buffer): void {
     if (isDaemonKey(ckaId)) throw new RequestFault('internal', 'the CKA_ID is the daemon’s own');
-    this.#generate('aes-gcm', ckaId, keyLabel);
+    if (this.#index.has(ckaId)) throw new RequestFault('internal', 'the CKA_ID is in use');
+    this.#index.add(ckaId, this.#generate('aes-gcm', ckaId, keyLabel));
   }
 
+  /** A key that is not in the index is searched for: a wrong "no" would make a key be forgotten. */
   holds(ckaId: Buffer): boolean {
-    return !isDaemonKey(ckaId) && this.#session.findKeys('aes-gcm', ckaId).length > 0;
+    if (isDaemonKey(ckaId)) return false;
+    return this.#index.has(ckaId) || this.#session.findKeys('aes-gcm', ckaId).length > 0;
   }
 
   /** Everything that has one of these CKA_IDs. */
@@ -32,18 +37,14 @@ export class KeyObjects {
     return ckaIds.flatMap((ckaId) => this.#session.find(idSearch(ckaId)));
   }
 
-  destroy(objects: readonly ObjectHandle[]): void {
+  destroy(ckaIds: readonly Buffer[], objects: readonly ObjectHandle[]): void {
+    for (const ckaId of ckaIds) this.#index.drop(ckaId);
     for (const object of objects) this.#session.destroy(object);
   }
 
   /** The CKA_IDs of AES keys, as far as they can be the daemon's (16 bytes), each once. */
   list(): Buffer[] {
-    const ids = new Map<string, Buffer>();
-    for (const key of this.#session.findKeys('aes-gcm')) {
-      const ckaId = this.#session.ckaIdOf(key);
-      if (ckaId.length === ckaIdBytes && !isDaemonKey(ckaId)) ids.set(ckaId.toString('latin1'), ckaId);
-    }
-    return [...ids.values()];
+    return this.#index.ckaIds().filter((ckaId) => !isDaemonKey(ckaId));
   }
 
   /**
@@ -55,19 +56,21 @@ export class KeyObjects {
     if (this.#session.find(idSearch(daemonKeys.rowSeal)).length > 0 || secrets.length > 1) {
       throw new RequestFault('daemonKeysExist', 'the token already holds the daemon’s own keys');
     }
-    if (secrets[0] === undefined) this.#generate('aes-gcm', daemonKeys.secrets, 'hsm-bridge secrets');
-    else if (this.#session.mismatchesOf('aes-gcm', secrets[0]).length > 0) {
+    if (secrets[0] === undefined) {
+      this.#index.add(daemonKeys.secrets, this.#generate('aes-gcm', daemonKeys.secrets, 'hsm-bridge secrets'));
+    }
+    if (secrets[0] !== undefined && this.#session.mismatchesOf('aes-gcm', secrets[0]).length > 0) {
       throw new RequestFault('internal', 'the key for secrets in the token is not of the daemon’s making');
     }
     this.#generate('hmac', daemonKeys.rowSeal, 'hsm-bridge row seal');
   }
 
-  #generate(kind: KeyKind, ckaId: Buffer, label: string): void {
+  #generate(kind: KeyKind, ckaId: Buffer, label: string): ObjectHandle {
     const { library, handle } = this.#session;
     const mechanism = kind === 'aes-gcm' ? aesKeyGen : genericKeyGen;
     const key = library.C_GenerateKey(handle, mechanism, generationTemplate(kind, { ckaId, label }));
     const wrong = this.#session.mismatchesOf(kind, key);
-    if (wrong.length === 0) return;
+    if (wrong.length === 0) return key;
     this.#session.destroy(key);
     throw new RequestFault('nothingMade', `the token made a key whose ${wrong.join(', ')} is not as asked`);
   }

@@ -10,11 +10,15 @@ import { DeletionRecords } from './deletion-records.js';
 import { RequestFault, TokenLost } from './fault.js';
 import { KeyHandles } from './handles.js';
 import { KeyObjects } from './objects.js';
+import { NotReadYet, ObjectIndex } from './object-index.js';
 import type { Profile } from './profile.js';
 import type { TokenSession } from './session.js';
 
 /** Writes its answer into `out` and returns its length; `id` is for answers of more than one frame. */
 type Run = (payload: Buffer, out: FrameWriter, id: number) => number | 'malformed';
+
+/** What became of a request: it was answered, makes no sense and gets no answer, or waits for the index and is to be performed again. */
+export type Performed = 'answered' | 'malformed' | NotReadYet;
 
 interface Operation {
   readonly run: Run;
@@ -25,6 +29,7 @@ interface Operation {
 export class Performer {
   readonly #session: TokenSession;
   readonly #cipher: Cipher;
+  readonly #index: ObjectIndex;
   readonly #objects: KeyObjects;
   readonly #deletions: DeletionRecords;
   readonly #aesKeys: KeyHandles;
@@ -34,30 +39,43 @@ export class Performer {
   constructor(session: TokenSession, profile: Profile) {
     this.#session = session;
     this.#cipher = new Cipher(session, profile);
-    this.#objects = new KeyObjects(session);
+    this.#index = new ObjectIndex(session, systemClock);
+    this.#objects = new KeyObjects(session, this.#index);
     this.#deletions = new DeletionRecords(session, profile.dataObjects.value);
     const copies = profile.sessionCopies.value;
-    this.#aesKeys = new KeyHandles({ session, kind: 'aes-gcm', copies, clock: systemClock });
-    this.#macKeys = new KeyHandles({ session, kind: 'hmac', copies, clock: systemClock });
+    this.#aesKeys = new KeyHandles({ session, kind: 'aes-gcm', copies, clock: systemClock, index: this.#index });
+    this.#macKeys = new KeyHandles({ session, kind: 'hmac', copies, clock: systemClock, index: undefined });
     this.#operations = this.#table();
+    this.#index.start([daemonKeys.secrets]);
   }
 
-  /** False for a malformed request, which gets no answer. Throws TokenLost, after answering, when the token is lost. */
-  perform(id: number, op: number, payload: Buffer, out: FrameWriter): boolean {
+  /** Reads a further part of the token's index; gives what requests may have waited for, and nothing when all is read. */
+  readIndex(): readonly string[] {
+    try {
+      return this.#index.readSlice();
+    } catch (error) {
+      // Whatever it was: a host that cannot read the token's keys cannot serve them.
+      throw new TokenLost('the index cannot be read', { cause: error });
+    }
+  }
+
+  /** Throws TokenLost, after answering, when the token is lost. */
+  perform(id: number, op: number, payload: Buffer, out: FrameWriter): Performed {
     const operation = this.#operations[op];
-    if (operation === undefined) return false;
+    if (operation === undefined) return 'malformed';
     for (let repeat = operation.kind === 'repeatable'; ; repeat = false) {
       try {
         const bytes = operation.run(payload, out, id);
-        if (bytes === 'malformed') return false;
+        if (bytes === 'malformed') return 'malformed';
         out.commit(id, statuses.ok, bytes);
-        return true;
+        return 'answered';
       } catch (error) {
+        if (error instanceof NotReadYet) return error;
         try {
           const status = this.#recover(error, operation.kind, repeat);
           if (status === 'again') continue;
           out.commit(id, statuses[status], 0);
-          return true;
+          return 'answered';
         } catch (lost) {
           out.commit(id, statuses.internal, 0);
           throw lost;
@@ -73,10 +91,19 @@ export class Performer {
     const meaning = kind === 'making' ? meaningOfMaking(error) : meaningOf(error);
     if (meaning.lost === 'token' || meaning.lost === 'login')
       throw new TokenLost('the token is lost', { cause: error });
-    if (meaning.lost !== 'nothing') this.#replaceSession();
+    if (kind === 'making') this.#requireWell();
+    else if (meaning.lost !== 'nothing') this.#replaceSession();
     if (meaning.again && mayRepeat) return 'again';
     if (meaning.hears === 'InvalidCiphertextException') return 'invalidCiphertext';
     return meaning.hears === 'KeyUnavailableException' ? 'keyUnavailable' : 'internal';
+  }
+
+  /** After an error that may say nothing of the token: TokenLost, or another error that ends the host, when it is not well. */
+  #requireWell(): void {
+    this.#session.replace();
+    if (!this.#index.isReachable()) throw new TokenLost('the keys of the token cannot be read');
+    this.#cipher.random(Buffer.alloc(1));
+    this.#replaceSession();
   }
 
   #replaceSession(): void {
@@ -84,6 +111,7 @@ export class Performer {
     this.#aesKeys.forgetAll();
     this.#macKeys.forgetAll();
     this.#deletions.forget();
+    this.#index.recheck();
   }
 
   #table(): readonly (Operation | undefined)[] {
@@ -164,16 +192,13 @@ export class Performer {
   }
 
   #generateKey(ckaId: Buffer): number {
-    if (this.#aesKeys.has(ckaId)) throw new RequestFault('internal', 'the CKA_ID is in use');
     try {
       this.#objects.generate(ckaId);
     } catch (error) {
       if (error instanceof RequestFault) throw error;
       const { lost } = meaningOfMaking(error);
       if (lost === 'token' || lost === 'login') throw error;
-      // The token is asked whether it is well, and what it has made: what fails now ends the host.
-      this.#replaceSession();
-      this.#cipher.random(Buffer.alloc(1));
+      this.#requireWell();
       if (!this.#objects.holds(ckaId)) throw new RequestFault('nothingMade', 'the token did not make the key');
       throw new RequestFault('internal', 'the token made the key, and an error of it');
     }
@@ -185,7 +210,7 @@ export class Performer {
     const objects = this.#objects.find(ckaIds);
     if (objects.length > 0 && !this.#deletions.confirms(ckaIds, dueAtMs)) return false;
     for (const ckaId of ckaIds) this.#aesKeys.forget(ckaId);
-    this.#objects.destroy(objects);
+    this.#objects.destroy(ckaIds, objects);
     this.#deletions.cancel(ckaIds);
     return true;
   }

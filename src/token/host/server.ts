@@ -4,11 +4,15 @@ import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { FrameDecoder, FrameWriter } from '../frames.js';
 import { statuses } from '../wire.js';
+import { anyName, NotReadYet } from './object-index.js';
+import type { Performed } from './perform.js';
 
 export interface ServerOptions {
   readonly socketPath: string;
-  /** False: no request. Throws when the token is lost; then it has answered. */
-  readonly perform: (id: number, op: number, payload: Buffer, out: FrameWriter) => boolean;
+  /** Throws when the token is lost; then it has answered. */
+  readonly perform: (id: number, op: number, payload: Buffer, out: FrameWriter) => Performed;
+  /** Reads a part of the index of keys: what requests may have waited for, and nothing when all is read. Throws when the token is lost. */
+  readonly readIndex: () => readonly string[];
   /** Called once, when `perform` threw: every request from then on has been or will be answered with `internal`. */
   readonly onLost: () => void;
 }
@@ -19,10 +23,23 @@ const answersPerWrite = 32;
 /** How long one gateway's chunk may keep this process from saying a word to any of them: they take long silence for a hang. */
 const silenceMs = 50;
 
+/** Requests that may wait for the index; further ones are refused. */
+const maxWaiting = 4096;
+
+interface Waiting {
+  readonly id: number;
+  readonly op: number;
+  readonly payload: Buffer;
+  readonly socket: Socket;
+}
+
 export class TokenServer {
   readonly #options: ServerOptions;
   readonly #server: Server;
   readonly #writers = new Map<Socket, FrameWriter>();
+  /** Requests for keys that may be among those still to be read. */
+  readonly #waiting = new Set<{ readonly awaited: string; readonly request: Waiting }>();
+  #reading = false;
   #spokeAtMs = 0;
   #lost = false;
 
@@ -37,7 +54,10 @@ export class TokenServer {
     rmSync(this.#options.socketPath, { force: true });
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(this.#options.socketPath, resolve);
+      this.#server.listen(this.#options.socketPath, () => {
+        this.#readOn();
+        resolve();
+      });
     });
   }
 
@@ -59,7 +79,7 @@ export class TokenServer {
         unflushed = 0;
         writer.flush();
       }
-      const sound = this.#perform(id, op, payload, writer);
+      const sound = this.#perform(id, op, payload, socket);
       if (performance.now() - this.#spokeAtMs > silenceMs) this.#speak(writer);
       return sound;
     });
@@ -76,7 +96,7 @@ export class TokenServer {
   }
 
   /** Sends what has been answered to the gateway in turn, and to the others that their turn will come. */
-  #speak(inTurn: FrameWriter): void {
+  #speak(inTurn: FrameWriter | undefined): void {
     for (const [socket, writer] of this.#writers) {
       if (socket.writableNeedDrain) continue;
       if (writer !== inTurn) writer.commit(0, statuses.alive, 0);
@@ -85,18 +105,64 @@ export class TokenServer {
     this.#spokeAtMs = performance.now();
   }
 
-  #perform(id: number, op: number, payload: Buffer, writer: FrameWriter): boolean {
-    if (this.#lost) {
+  #perform(id: number, op: number, payload: Buffer, socket: Socket): boolean {
+    const writer = this.#writers.get(socket);
+    if (writer === undefined) return false;
+    if (this.#lost || this.#waiting.size >= maxWaiting) {
       writer.commit(id, statuses.internal, 0);
       return true;
     }
     try {
-      return this.#options.perform(id, op, payload, writer);
+      const outcome = this.#options.perform(id, op, payload, writer);
+      if (outcome instanceof NotReadYet) this.#wait(outcome.awaited, { id, op, payload: Buffer.from(payload), socket });
+      return outcome !== 'malformed';
     } catch {
-      this.#lost = true;
-      // After this chunk, so that its answers have left.
-      setImmediate(this.#options.onLost);
+      this.#lose();
       return true;
     }
+  }
+
+  /** A request that is performed again later is answered out of the order of its connection: gateways go by ids. */
+  #wait(awaited: string, request: Waiting): void {
+    this.#waiting.add({ awaited, request });
+    this.#readOn();
+  }
+
+  /** The next slice of the index comes after the requests that have arrived by then. */
+  #readOn(): void {
+    if (this.#reading) return;
+    this.#reading = true;
+    setImmediate(() => {
+      this.#reading = false;
+      this.#readSlice();
+    });
+  }
+
+  #readSlice(): void {
+    let names: readonly string[];
+    try {
+      names = this.#lost ? [anyName] : this.#options.readIndex();
+    } catch {
+      this.#lose();
+      names = [anyName];
+    }
+    const read = new Set(names);
+    for (const entry of this.#waiting) {
+      if (!read.has(anyName) && !read.has(entry.awaited)) continue;
+      this.#waiting.delete(entry);
+      const { id, op, payload, socket } = entry.request;
+      if (!this.#perform(id, op, payload, socket)) socket.destroy();
+      payload.fill(0);
+    }
+    if (this.#waiting.size > 0 && performance.now() - this.#spokeAtMs > silenceMs) this.#speak(undefined);
+    else for (const writer of this.#writers.values()) writer.flush();
+    if (names.length > 0 && !read.has(anyName)) this.#readOn();
+  }
+
+  #lose(): void {
+    if (this.#lost) return;
+    this.#lost = true;
+    // After this chunk, so that its answers have left.
+    setImmediate(this.#options.onLost);
   }
 }

@@ -1,0 +1,148 @@
+// CKA_ID → handles of the AES keys in the token, so that a key's first use searches nothing: one search lists the handles, and their
+// CKA_IDs are read in slices between which requests are served. What is not in it is looked for rarely, and never twice at a time.
+import type { MonotonicClock } from '../../kernel/clock.js';
+import { ckaIdBytes } from '../wire.js';
+import { meaningOf } from './ckr.js';
+import type { ObjectHandle, TokenSession } from './session.js';
+
+/** A request whose key may be among the handles that are still to be read: it is performed again when `awaited` was read, or all were. */
+export class NotReadYet extends Error {
+  /** `anyName`: all must be read. */
+  readonly awaited: string;
+
+  constructor(awaited: string) {
+    super('the index is being read');
+    this.awaited = awaited;
+  }
+}
+
+/** A CKA_ID as it stands in the index. */
+export const nameOf = (ckaId: Buffer): string => ckaId.toString('latin1');
+export const anyName = '';
+
+/** Some milliseconds at most, on a token that takes 50 µs for each. */
+const handlesPerSlice = 16;
+/** How long it is remembered that the token has no such key, and how old a list of handles may be. */
+const trustMs = 1000;
+const maxAbsent = 1000;
+/** A search for a single key takes SoftHSMv2 22 µs for each object: searching takes this part of the time at most. */
+const searchShare = 1 / 20;
+
+type Searches = Pick<TokenSession, 'findKeys' | 'ckaIdOf'>;
+
+export class ObjectIndex {
+  readonly #session: Searches;
+  readonly #clock: MonotonicClock;
+  readonly #handles = new Map<string, ObjectHandle[]>();
+  /** Names by handle, in hex. */
+  readonly #names = new Map<string, string>();
+  #unread: ObjectHandle[] = [];
+  readonly #absentUntilMs = new Map<string, number>();
+  #searchAgainAtMs = 0;
+  #listedAtMs = -Infinity;
+
+  constructor(session: Searches, clock: MonotonicClock) {
+    this.#session = session;
+    this.#clock = clock;
+  }
+
+  /** Searches for these at once, and lists the handles of all others to be read. */
+  start(first: readonly Buffer[]): void {
+    for (const ckaId of first) for (const handle of this.#session.findKeys('aes-gcm', ckaId)) this.add(ckaId, handle);
+    this.#list();
+  }
+
+  /** Reads some CKA_IDs; gives their names, and `anyName` when none is left. Empty when there was nothing to read. */
+  readSlice(): string[] {
+    if (this.#unread.length === 0) return [];
+    const names: string[] = [];
+    for (const handle of this.#unread.splice(-handlesPerSlice)) {
+      const ckaId = this.#ckaIdOf(handle);
+      if (ckaId === undefined) continue;
+      this.add(ckaId, handle);
+      names.push(nameOf(ckaId));
+    }
+    if (this.#unread.length === 0) names.push(anyName);
+    return names;
+  }
+
+  /** Handles of the keys with this CKA_ID. NotReadYet while it may be among those that are still to be read. */
+  find(ckaId: Buffer): readonly ObjectHandle[] {
+    const name = nameOf(ckaId);
+    const known = this.#handles.get(name);
+    if (known !== undefined) return known;
+    if (this.#unread.length > 0) throw new NotReadYet(name);
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs < this.#searchAgainAtMs || nowMs < (this.#absentUntilMs.get(name) ?? 0)) return [];
+    for (const handle of this.#session.findKeys('aes-gcm', ckaId)) this.add(ckaId, handle);
+    const found = this.#handles.get(name);
+    const endMs = this.#clock.monotonicMs();
+    this.#searchAgainAtMs = endMs + (endMs - nowMs) / searchShare;
+    if (found !== undefined) return found;
+    if (this.#absentUntilMs.size >= maxAbsent) this.#absentUntilMs.clear();
+    this.#absentUntilMs.set(name, endMs + trustMs);
+    return [];
+  }
+
+  has(ckaId: Buffer): boolean {
+    return this.#handles.has(nameOf(ckaId));
+  }
+
+  add(ckaId: Buffer, handle: ObjectHandle): void {
+    const [name, key] = [nameOf(ckaId), handle.toString('hex')];
+    if (this.#names.has(key)) return;
+    this.#names.set(key, name);
+    this.#absentUntilMs.delete(name);
+    const same = this.#handles.get(name);
+    if (same === undefined) this.#handles.set(name, [handle]);
+    else same.push(handle);
+  }
+
+  /** For when the key was destroyed, or its handle is no longer one. */
+  drop(ckaId: Buffer): void {
+    const name = nameOf(ckaId);
+    for (const handle of this.#handles.get(name) ?? []) this.#names.delete(handle.toString('hex'));
+    this.#handles.delete(name);
+  }
+
+  /** Can a key that the token had be read still? True when it had none. */
+  isReachable(): boolean {
+    const [one] = this.#handles.values();
+    return one?.[0] === undefined || this.#ckaIdOf(one[0]) !== undefined;
+  }
+
+  /** After the session was replaced: a library whose handles ended with it is listed anew. */
+  recheck(): void {
+    if (this.isReachable()) return;
+    this.#handles.clear();
+    this.#names.clear();
+    this.#list();
+  }
+
+  /** The CKA_IDs in the token, from a list of handles that is a second old at most. NotReadYet while some are to be read. */
+  ckaIds(): Buffer[] {
+    if (this.#unread.length === 0 && this.#clock.monotonicMs() - this.#listedAtMs > trustMs) this.#list();
+    if (this.#unread.length > 0) throw new NotReadYet(anyName);
+    return [...this.#handles.keys()]
+      .map((name) => Buffer.from(name, 'latin1'))
+      .filter((id) => id.length === ckaIdBytes);
+  }
+
+  /** Forgets the handles that are gone; those that are new are read in slices. */
+  #list(): void {
+    const listed = new Map(this.#session.findKeys('aes-gcm').map((handle) => [handle.toString('hex'), handle]));
+    for (const [key, name] of [...this.#names]) if (!listed.has(key)) this.drop(Buffer.from(name, 'latin1'));
+    this.#unread = [...listed].filter(([key]) => !this.#names.has(key)).map(([, handle]) => handle);
+    this.#listedAtMs = this.#clock.monotonicMs();
+  }
+
+  /** Undefined when the object is gone. */
+  #ckaIdOf(handle: ObjectHandle): Buffer | undefined {
+    try {
+      return this.#session.ckaIdOf(handle);
+    } catch (error) {
+      if (meaningOf(error).lost === 'handle') return undefined;
+      throw error;
+    }
+  }
+}
