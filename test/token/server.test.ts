@@ -23,6 +23,7 @@ beforeEach(async () => {
       return 'answered';
     },
     readIndex: () => [],
+    endTurn: () => undefined,
     onLost: () => undefined,
   });
   await server.listen();
@@ -76,6 +77,7 @@ it('performs a request that waits for the index when its key was read, and other
       if (names.length > 0) order.push(`slice ${names.join()}`);
       return names;
     },
+    endTurn: () => undefined,
     onLost: () => undefined,
   });
   await indexed.listen();

@@ -1,12 +1,17 @@
-// AES-256-GCM, HMAC-SHA-256 and random bytes in the token. An IV comes from the token's generator and is used for one encryption, also
-// when that fails (NIST SP 800-38D §8.2.2); an output is only taken in the length it must have.
+// AES-256-GCM, HMAC-SHA-256 and random bytes in the token. An IV is random, drawn when all that it will encrypt is here, and used for one
+// encryption, also when that fails (NIST SP 800-38D §8.2.2); an output is only taken in the length it must have.
+import { openSync, readSync } from 'node:fs';
 import { RequestFault, TokenLost } from './fault.js';
 import { ckrName, meaningOf } from './ckr.js';
 import { gcmMechanism, hmacSha256, inputOf, ivBytes, tagBytes, type GcmMechanism } from './mechanism.js';
 import type { Profile } from './profile.js';
 import type { ObjectHandle, TokenSession } from './session.js';
 
-const ivsPerDraw = 512;
+/** Most IVs of one draw. None outlives the turn it was drawn in. */
+const ivsPerDraw = 32;
+const mostRandomBytes = 2048;
+/** The kernel draws anew when a machine is resumed from a snapshot and says so; a generator in this process knows nothing of it. */
+const kernelGenerator = '/dev/urandom';
 export const macBytes = 32;
 /** What sealing adds: IV and tag. */
 export const sealBytes = ivBytes + tagBytes;
@@ -16,8 +21,11 @@ export class Cipher {
   readonly #gcm: GcmMechanism;
   /** Return values of C_Decrypt that this vendor uses for a tag that does not match, beside PKCS#11's own. */
   readonly #tagMismatches: ReadonlySet<string>;
+  readonly #kernel = openSync(kernelGenerator, 'r');
+  readonly #mixed = Buffer.alloc(mostRandomBytes);
   readonly #ivs = Buffer.alloc(ivsPerDraw * ivBytes);
-  #nextIv = this.#ivs.length;
+  #nextIv = 0;
+  #drawnIvs = 0;
 
   constructor(session: TokenSession, profile: Profile) {
     this.#session = session;
@@ -30,6 +38,27 @@ export class Cipher {
     const iv = this.#drawIv();
     iv.copy(out);
     this.sealUnder(key, iv, aad, plaintext, out.subarray(ivBytes));
+  }
+
+  /**
+   * Fills `plaintext` with random bytes and seals them, as above. They come in one draw with their IV: a machine that is resumed twice from
+   * within it has both again or neither.
+   */
+  sealRandom(key: ObjectHandle, aad: Buffer, plaintext: Buffer, out: Buffer): void {
+    const drawn = Buffer.alloc(ivBytes + plaintext.length);
+    this.random(drawn);
+    drawn.copy(plaintext, 0, ivBytes);
+    const iv = drawn.subarray(0, ivBytes);
+    iv.copy(out);
+    this.sealUnder(key, iv, aad, plaintext, out.subarray(ivBytes));
+    drawn.fill(0);
+  }
+
+  /** Forgets the IVs that were drawn and not used. To be called before anything new is read. */
+  endTurn(): void {
+    if (this.#drawnIvs === 0) return;
+    this.#ivs.fill(0, 0, this.#drawnIvs * ivBytes);
+    this.#nextIv = this.#drawnIvs = 0;
   }
 
   /** Writes ciphertext ‖ tag. Only for known answers is the IV not this class's own. */
@@ -66,19 +95,30 @@ export class Cipher {
     requireLength(library.C_Sign(handle, inputOf(data), out), macBytes);
   }
 
-  /** Fills `out` from the token's generator. */
-  random(out: Buffer): void {
+  /** Fills `out` from the token's generator alone. */
+  tokenRandom(out: Buffer): void {
     this.#session.library.C_GenerateRandom(this.#session.handle, out);
   }
 
-  /** Valid until the next draw. */
+  /** Fills `out`, 2048 bytes at most, from the token's generator, combined with the kernel's: as good as the better of the two. */
+  random(out: Buffer): void {
+    this.tokenRandom(out);
+    const mixed = this.#mixed;
+    if (readSync(this.#kernel, mixed, 0, out.length, null) !== out.length)
+      throw new TokenLost('the kernel gave no bytes');
+    for (let i = 0; i < out.length; i++) out[i] = (out[i] ?? 0) ^ (mixed[i] ?? 0);
+    mixed.fill(0, 0, out.length);
+  }
+
+  /** Valid until the next draw. Twice as many as before in the same turn, since few are wasted then and few calls are made. */
   #drawIv(): Buffer {
-    if (this.#nextIv === this.#ivs.length) {
-      this.random(this.#ivs);
+    if (this.#nextIv === this.#drawnIvs) {
+      this.#drawnIvs = Math.min(ivsPerDraw, Math.max(1, 2 * this.#drawnIvs));
       this.#nextIv = 0;
+      this.random(this.#ivs.subarray(0, this.#drawnIvs * ivBytes));
     }
-    const at = this.#nextIv;
-    this.#nextIv = at + ivBytes;
+    const at = this.#nextIv * ivBytes;
+    this.#nextIv += 1;
     return this.#ivs.subarray(at, at + ivBytes);
   }
 }

@@ -41,6 +41,7 @@ async function start(config: TokenHostConfig): Promise<Running> {
   const server = new TokenServer({
     socketPath: config.socketPath,
     perform: (id, op, payload, out) => performer.perform(id, op, payload, out),
+    endTurn: () => performer.endTurn(),
     readIndex: () => performer.readIndex(),
     onLost: () => void server.close(graceMs).then(() => process.exit(hostExitCodes.lost)),
   });

@@ -49,6 +49,11 @@ export class Performer {
     this.#index.start([daemonKeys.secrets]);
   }
 
+  /** To be called when all that was read is performed, before anything else is read. */
+  endTurn(): void {
+    this.#cipher.endTurn();
+  }
+
   /** Reads a further part of the token's index; gives what requests may have waited for, and nothing when all is read. */
   readIndex(): readonly string[] {
     try {
@@ -163,9 +168,10 @@ export class Performer {
     add(requests.generateDataKeyWithoutPlaintext, 'repeatable', ([ckaId, aad, length], out) => {
       const bytes = length.readUInt32BE();
       if (!isRandomLength(bytes)) return 'malformed';
+      const key = this.#aesKeys.of(ckaId);
       return withScratch(bytes, (scratch) => {
-        this.#cipher.random(scratch);
-        return this.#encrypt(ckaId, aad, scratch, out);
+        this.#cipher.sealRandom(key, aad, scratch, out.reserve(bytes + sealBytes));
+        return bytes + sealBytes;
       });
     });
     add(requests.random, 'repeatable', ([length], out) => {
@@ -240,9 +246,7 @@ export class Performer {
     if (!isRandomLength(bytes)) return 'malformed';
     const key = this.#aesKeys.of(ckaId);
     const room = out.reserve(bytes + bytes + sealBytes);
-    const plaintext = room.subarray(0, bytes);
-    this.#cipher.random(plaintext);
-    this.#cipher.seal(key, aad, plaintext, room.subarray(bytes));
+    this.#cipher.sealRandom(key, aad, room.subarray(0, bytes), room.subarray(bytes));
     return room.length;
   }
 }

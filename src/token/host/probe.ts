@@ -48,8 +48,8 @@ export function selfTest(session: TokenSession, profile: Profile): void {
 
 function checkRandom(cipher: Cipher): void {
   const [first, second] = [Buffer.alloc(32), Buffer.alloc(32)];
-  cipher.random(first);
-  cipher.random(second);
+  cipher.tokenRandom(first);
+  cipher.tokenRandom(second);
   if (first.equals(second) || first.equals(Buffer.alloc(32))) throw unsafe('its random generator repeats itself');
 }
 

@@ -13,6 +13,8 @@ export interface ServerOptions {
   readonly perform: (id: number, op: number, payload: Buffer, out: FrameWriter) => Performed;
   /** Reads a part of the index of keys: what requests may have waited for, and nothing when all is read. Throws when the token is lost. */
   readonly readIndex: () => readonly string[];
+  /** Called when all that was read is performed, before anything else is read. */
+  readonly endTurn: () => void;
   /** Called once, when `perform` threw: every request from then on has been or will be answered with `internal`. */
   readonly onLost: () => void;
 }
@@ -86,6 +88,7 @@ export class TokenServer {
     socket.on('data', (chunk) => {
       this.#spokeAtMs = performance.now();
       const sound = decoder.push(chunk);
+      this.#options.endTurn();
       chunk.fill(0);
       writer.flush();
       if (!sound) socket.destroy();
@@ -154,6 +157,7 @@ export class TokenServer {
       if (!this.#perform(id, op, payload, socket)) socket.destroy();
       payload.fill(0);
     }
+    this.#options.endTurn();
     if (this.#waiting.size > 0 && performance.now() - this.#spokeAtMs > silenceMs) this.#speak(undefined);
     else for (const writer of this.#writers.values()) writer.flush();
     if (names.length > 0 && !read.has(anyName)) this.#readOn();
