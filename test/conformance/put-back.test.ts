@@ -9,7 +9,7 @@ import {
   ScheduleKeyDeletionCommand,
 } from '@aws-sdk/client-kms';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { TestDaemon, until } from '../support/daemon.js';
+import { preloadUrl, TestDaemon, until } from '../support/daemon.js';
 import { auditLines, expectedObjects, expectSoundAudit, type Row, sql, tokenObjects } from '../support/inside.js';
 
 const region = 'us-east-1';
@@ -91,7 +91,8 @@ describe('an older row put back', () => {
     await kms.send(new CancelKeyDeletionCommand({ KeyId: key.keyId }));
     expect(await daemon.stop()).toBe(0);
     putBack(pending);
-    await daemon.start({ shiftMs: 8 * dayMs });
+    daemon.confirmClock(8 * dayMs);
+    await daemon.start({ shiftMs: 8 * dayMs, preload: [preloadUrl('hurry-upkeep.mjs')] });
     await until(
       () => outcomes('DeleteKey').length > 0,
       () => `the key is not looked at:\n${daemon.said()}`,

@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { anyName, NotReadYet } from '../../src/token/host/object-index.js';
+import { anyName, firstUsesPerTurn, nextTurn, NotReadYet } from '../../src/token/host/object-index.js';
 import { TokenServer } from '../../src/token/host/server.js';
 
 let home: string;
@@ -93,4 +93,37 @@ it('performs a request that waits for the index when its key was read, and other
   const answers = heard().replaceAll('000000050000000006', '');
   expect(answers).toBe([2, 3, 1, 4].map((id) => `000000050000000${id}00`).join(''));
   await indexed.close(0);
+});
+
+it('lets others in between keys that are used for the first time', async () => {
+  const path = join(home, 'f');
+  const order: string[] = [];
+  let firstUses = 0;
+  const busy = new TokenServer({
+    socketPath: path,
+    perform(id, _op, payload, out) {
+      const key = payload.toString();
+      if (key === 'cold' && firstUses >= firstUsesPerTurn) return new NotReadYet(nextTurn);
+      if (key === 'cold') firstUses += 1;
+      order.push(key);
+      out.commit(id, 0, 0);
+      return 'answered';
+    },
+    readIndex: () => [],
+    endTurn() {
+      firstUses = 0;
+      order.push('|');
+    },
+    onLost: () => undefined,
+  });
+  await busy.listen();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const { socket, heard } = await gateway(path);
+  const request = (key: string): Buffer =>
+    Buffer.concat([Buffer.from([0, 0, 0, 5 + key.length, 0, 0, 0, 1, 5]), Buffer.from(key)]);
+  order.length = 0;
+  socket.write(Buffer.concat([...Array.from({ length: 64 }, () => request('cold')), request('warm')]));
+  while (heard().length < 65 * 18) await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(order.join(' ')).toMatch(/^cold cold warm \|( cold cold \|){31}/);
+  await busy.close(0);
 });

@@ -3,7 +3,7 @@
 import type { MonotonicClock } from '../../kernel/clock.js';
 import { meaningOf } from './ckr.js';
 import { RequestFault } from './fault.js';
-import type { ObjectIndex } from './object-index.js';
+import { firstUsesPerTurn, nextTurn, NotReadYet, type ObjectIndex } from './object-index.js';
 import type { ObjectHandle, TokenSession } from './session.js';
 import type { KeyKind } from './template.js';
 
@@ -32,6 +32,7 @@ export interface KeyHandlesOptions {
 export class KeyHandles {
   readonly #options: KeyHandlesOptions;
   readonly #entries = new Map<string, Entry>();
+  #firstUses = 0;
 
   constructor(options: KeyHandlesOptions) {
     this.#options = options;
@@ -58,6 +59,11 @@ export class KeyHandles {
     }
   }
 
+  /** Lets further keys be used for the first time. */
+  endTurn(): void {
+    this.#firstUses = 0;
+  }
+
   /** After this a copy of the key is gone, too. */
   forget(ckaId: Buffer): void {
     this.#drop(ckaId.toString('latin1'));
@@ -70,7 +76,9 @@ export class KeyHandles {
 
   #load(name: string, ckaId: Buffer): Entry {
     const { copies, clock, index, kind, session } = this.#options;
+    if (index !== undefined && this.#firstUses >= firstUsesPerTurn) throw new NotReadYet(nextTurn);
     const [original, second] = index?.find(ckaId) ?? session.findKeys(kind, ckaId);
+    this.#firstUses += 1;
     if (original === undefined) throw new RequestFault('keyUnavailable', 'no such key in the token');
     if (second !== undefined) throw new RequestFault('internal', 'two keys in the token have this CKA_ID');
     // A library may give the number of an object that is gone to another one.

@@ -7,7 +7,7 @@ import type { ObjectHandle, TokenSession } from './session.js';
 
 /** A request whose key may be among the handles that are still to be read: it is performed again when `awaited` was read, or all were. */
 export class NotReadYet extends Error {
-  /** `anyName`: all must be read. */
+  /** A name, `anyName` when all must be read, or `nextTurn`. */
   readonly awaited: string;
 
   constructor(awaited: string) {
@@ -19,6 +19,10 @@ export class NotReadYet extends Error {
 /** A CKA_ID as it stands in the index. */
 export const nameOf = (ckaId: Buffer): string => ckaId.toString('latin1');
 export const anyName = '';
+/** Of a request that waits for nothing but its turn: no CKA_ID is as short. */
+export const nextTurn = 'next';
+/** Keys that are first used in one turn: that takes some attribute calls each, and others wait meanwhile. */
+export const firstUsesPerTurn = 2;
 
 /** Some milliseconds at most, on a token that takes 50 µs for each. */
 const handlesPerSlice = 16;

@@ -52,6 +52,7 @@ export class Performer {
   /** To be called when all that was read is performed, before anything else is read. */
   endTurn(): void {
     this.#cipher.endTurn();
+    this.#aesKeys.endTurn();
   }
 
   /** Reads a further part of the token's index; gives what requests may have waited for, and nothing when all is read. */

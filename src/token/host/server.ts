@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { FrameDecoder, FrameWriter } from '../frames.js';
 import { statuses } from '../wire.js';
-import { anyName, NotReadYet } from './object-index.js';
+import { anyName, firstUsesPerTurn, nextTurn, NotReadYet } from './object-index.js';
 import type { Performed } from './perform.js';
 
 export interface ServerOptions {
@@ -150,8 +150,11 @@ export class TokenServer {
       names = [anyName];
     }
     const read = new Set(names);
-    for (const entry of this.#waiting) {
-      if (!read.has(anyName) && !read.has(entry.awaited)) continue;
+    const all = names.length === 0 || read.has(anyName);
+    let turns = firstUsesPerTurn;
+    for (const entry of [...this.#waiting]) {
+      const hasCome = entry.awaited === nextTurn ? turns-- > 0 : all || read.has(entry.awaited);
+      if (!hasCome && !this.#lost) continue;
       this.#waiting.delete(entry);
       const { id, op, payload, socket } = entry.request;
       if (!this.#perform(id, op, payload, socket)) socket.destroy();
@@ -160,7 +163,7 @@ export class TokenServer {
     this.#options.endTurn();
     if (this.#waiting.size > 0 && performance.now() - this.#spokeAtMs > silenceMs) this.#speak(undefined);
     else for (const writer of this.#writers.values()) writer.flush();
-    if (names.length > 0 && !read.has(anyName)) this.#readOn();
+    if (this.#waiting.size > 0 || !all) this.#readOn();
   }
 
   #lose(): void {
