@@ -1,14 +1,14 @@
-// From a signed request to its caller: claim, time, scope, credential, signature, in this order. A key id that is not known costs as
+// From a signed request to its caller: claim, time and scope from the headers, then, with the body, credential and signature. A key id that is not known costs as
 // much as one that is, and both failures look like AWS's.
 import { BridgeError } from '../kernel/errors.js';
 import type { Clock } from '../kernel/clock.js';
 import { rootArn } from '../kernel/arn.js';
 import type { Credential, Principal } from '../model/principal.js';
-import type { SignedRequest } from '../model/request.js';
-import type { Authenticator, Caller } from '../ports/authenticator.js';
+import type { Authenticator, Caller, Claim } from '../ports/authenticator.js';
 import type { CredentialStore } from '../ports/store.js';
 import { prepareKey, type PreparedKey } from './hmac.js';
-import { checkSkew, readClaim, signingKey, verifySignature, type CredentialScope } from './sigv4.js';
+import type { CredentialScope } from './authorization.js';
+import { checkSkew, readClaim, signingKey, verifySignature, type SignatureClaim } from './sigv4.js';
 
 export interface AuthenticatorOptions {
   readonly credentials: CredentialStore;
@@ -30,29 +30,46 @@ const nobody: Credential = { accessKeyId: '', accountId: '000000000000', secretA
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
   const keys = new Map<string, SigningKey>();
   return {
-    authenticate: async (request: SignedRequest): Promise<Caller> => {
-      const claim = readClaim(request);
+    claim: (head) => {
+      const claim = readClaim(head);
       checkSkew(claim, options.clock.now());
       checkScope(claim.scope, options);
-      const credential = await options.credentials.find(claim.scope.accessKeyId);
-      const signing = signingKeyFor(keys, claim.scope, credential ?? nobody);
-      const genuine = verifySignature(request, claim, signing.key);
-      if (credential === undefined) {
-        throw new BridgeError('UnrecognizedClientException', 'The security token included in the request is invalid.');
-      }
-      if (!genuine) {
-        throw new BridgeError(
-          'InvalidSignatureException',
-          'The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.',
-        );
-      }
-      // Long-term keys have no session token: one that carries one is not ours.
-      if (claim.headers.has('x-amz-security-token')) {
-        throw new BridgeError('UnrecognizedClientException', 'The security token included in the request is invalid.');
-      }
-      return signing.caller;
+      return new ReadClaim(claim, options.credentials, keys);
     },
   };
+}
+
+class ReadClaim implements Claim {
+  readonly #claim: SignatureClaim;
+  readonly #credentials: CredentialStore;
+  readonly #keys: Map<string, SigningKey>;
+
+  constructor(claim: SignatureClaim, credentials: CredentialStore, keys: Map<string, SigningKey>) {
+    this.#claim = claim;
+    this.#credentials = credentials;
+    this.#keys = keys;
+  }
+
+  async authenticate(body: Buffer): Promise<Caller> {
+    const { scope, headers } = this.#claim;
+    const credential = await this.#credentials.find(scope.accessKeyId);
+    const signing = signingKeyFor(this.#keys, scope, credential ?? nobody);
+    const genuine = verifySignature(this.#claim, body, signing.key);
+    if (credential === undefined) {
+      throw new BridgeError('UnrecognizedClientException', 'The security token included in the request is invalid.');
+    }
+    if (!genuine) {
+      throw new BridgeError(
+        'InvalidSignatureException',
+        'The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.',
+      );
+    }
+    // Long-term keys have no session token: one that carries one is not ours.
+    if (headers.has('x-amz-security-token')) {
+      throw new BridgeError('UnrecognizedClientException', 'The security token included in the request is invalid.');
+    }
+    return signing.caller;
+  }
 }
 
 function checkScope(scope: CredentialScope, options: AuthenticatorOptions): void {

@@ -3,33 +3,19 @@
 // (AWS General Reference, "Signature Version 4 signing process").
 import { createHmac, hash, timingSafeEqual } from 'node:crypto';
 import { BridgeError } from '../kernel/errors.js';
-import type { SignedRequest } from '../model/request.js';
+import type { RequestHead } from '../model/request.js';
+import { type CredentialScope, incomplete, needsDate, readAuthorization, type SignedHeaders } from './authorization.js';
 import { hmacSha256, type PreparedKey } from './hmac.js';
-
-/** The Authorization header without its signature: the same for all that a client sends in a day. */
-export interface CredentialScope {
-  readonly accessKeyId: string;
-  /** YYYYMMDD */
-  readonly date: string;
-  readonly region: string;
-  readonly service: string;
-  readonly signedHeaders: SignedHeaders;
-}
+import { remember } from './memory.js';
+import { readTarget } from './target.js';
 
 /** What a request claims, read strictly but not believed until `verifySignature` says so. */
 export interface SignatureClaim {
   readonly scope: CredentialScope;
   readonly signature: Buffer;
-  /** YYYYMMDDTHHMMSSZ */
+  /** Of X-Amz-Date, or of Date without it: YYYYMMDDTHHMMSSZ. */
   readonly amzDate: string;
   readonly headers: ReadonlyMap<string, string>;
-}
-
-/** The SignedHeaders list: sorted, each name once. */
-export interface SignedHeaders {
-  readonly text: string;
-  readonly names: readonly string[];
-  readonly set: ReadonlySet<string>;
 }
 
 export const skewMs = 5 * 60_000;
@@ -37,41 +23,34 @@ export const skewMs = 5 * 60_000;
 const unrepeatable = new Set([
   'authorization',
   'host',
+  'date',
   'x-amz-date',
   'x-amz-target',
   'x-amz-security-token',
   'x-amz-content-sha256',
 ]);
-const signatureHex = /^[0-9a-f]{64}$/;
-const beforeSignature =
-  /^AWS4-HMAC-SHA256 +Credential=([A-Za-z0-9_]{1,128})\/(\d{8})\/([a-z0-9-]{1,64})\/([a-z0-9-]{1,64})\/aws4_request, *SignedHeaders=([a-z0-9;_.-]{1,4096}), *Signature=$/;
+const isoBasic = /^\d{8}T\d{6}Z$/;
 
 /**
- * Reads the claim. Errors: UnknownOperation (not POST /), MissingAuthenticationToken (no Authorization), IncompleteSignature (not the one form accepted),
- * InvalidSignature (a header that must be signed is not).
+ * Reads the claim. Errors: UnknownOperation (not POST /), MissingAuthenticationToken (no Authorization), IncompleteSignature (something is
+ * missing, ambiguous or malformed), InvalidSignature (a header that must be signed is not).
  */
-export function readClaim(request: SignedRequest): SignatureClaim {
+export function readClaim({ method, url, rawHeaders }: RequestHead): SignatureClaim {
+  if (method !== 'POST') throw new BridgeError('UnknownOperationException');
   // Presigned and path-carrying forms are not served; their query would otherwise go unsigned.
-  if (request.url !== '/' || request.method !== 'POST') throw new BridgeError('UnknownOperationException');
-  const headers = collectHeaders(request.rawHeaders);
+  const authority = readTarget(url);
+  const headers = collectHeaders(rawHeaders);
   const value = headers.get('authorization');
   if (value === undefined) throw new BridgeError('MissingAuthenticationTokenException', 'Missing Authentication Token');
-  const signature = value.slice(-64);
-  if (!signatureHex.test(signature)) throw malformed();
-  const scope = remember(scopes, value.slice(0, -64), readScope);
-  const amzDate = headers.get('x-amz-date');
-  if (amzDate === undefined || !/^\d{8}T\d{6}Z$/.test(amzDate)) {
-    throw incomplete("Authorization header requires existence of a valid 'X-Amz-Date' header.");
-  }
+  const date = headers.get('x-amz-date') ?? headers.get('date');
+  const { scope, signature } = readAuthorization(value, date !== undefined);
+  if (date === undefined) throw incomplete(needsDate);
+  if (!isoBasic.test(date)) throw incomplete("Date must be in ISO-8601 'basic format'.");
   requireSigned(headers, scope.signedHeaders);
-  return { scope, signature: Buffer.from(signature, 'hex'), amzDate, headers };
-}
-
-function readScope(text: string): CredentialScope {
-  const match = beforeSignature.exec(text);
-  if (match === null) throw malformed();
-  const [, accessKeyId = '', date = '', region = '', service = '', signedList = ''] = match;
-  return { accessKeyId, date, region, service, signedHeaders: readSignedHeaders(signedList) };
+  // Such a target replaces Host (RFC 9112, 3.2.2), which is what was signed: they must be the same.
+  if (authority !== undefined && headers.get('host')?.toLowerCase() !== authority)
+    throw invalid("The request target names another authority than the signed 'Host'.");
+  return { scope, signature: Buffer.from(signature, 'hex'), amzDate: date, headers };
 }
 
 /** Throws InvalidSignature when the request's time is more than five minutes from `nowMs`, in AWS's words. */
@@ -97,43 +76,30 @@ export function signingKey(secret: string, date: string, region: string, service
 }
 
 /** Whether the signature is the one `key` gives. Compares in constant time; the body is hashed whatever its header says. */
-export function verifySignature(request: SignedRequest, claim: SignatureClaim, key: PreparedKey): boolean {
-  const bodyHash = hash('sha256', request.body);
+export function verifySignature(claim: SignatureClaim, body: Buffer, key: PreparedKey): boolean {
+  const bodyHash = hash('sha256', body);
   const stated = claim.headers.get('x-amz-content-sha256');
   const { date, region, service } = claim.scope;
   const scope = `${date}/${region}/${service}/aws4_request`;
-  const toSign = `AWS4-HMAC-SHA256\n${claim.amzDate}\n${scope}\n${hash('sha256', canonicalRequest(request, claim, bodyHash))}`;
+  const toSign = `AWS4-HMAC-SHA256\n${claim.amzDate}\n${scope}\n${hash('sha256', canonicalRequest(claim, bodyHash))}`;
   const expected = hmacSha256(key, toSign);
   return timingSafeEqual(expected, claim.signature) && (stated === undefined || stated === bodyHash);
 }
 
-function canonicalRequest(request: SignedRequest, claim: SignatureClaim, bodyHash: string): string {
+function canonicalRequest(claim: SignatureClaim, bodyHash: string): string {
   let lines = '';
   const { signedHeaders } = claim.scope;
   for (const name of signedHeaders.names) lines += `${name}:${claim.headers.get(name) ?? ''}\n`;
-  return `${request.method}\n/\n\n${lines}\n${signedHeaders.text}\n${bodyHash}`;
+  return `POST\n/\n\n${lines}\n${signedHeaders.text}\n${bodyHash}`;
 }
 
-/** Clients send the same few names and scopes over and over: each is read once. A stranger's long ones are not kept. */
-const maxRemembered = 1000;
-const maxRememberedLength = 512;
 const lowerCased = new Map<string, string>();
-const scopes = new Map<string, CredentialScope>();
-
-function remember<T>(memory: Map<string, T>, text: string, make: (text: string) => T): T {
-  const known = memory.get(text);
-  if (known !== undefined) return known;
-  const made = make(text);
-  if (text.length > maxRememberedLength) return made;
-  if (memory.size >= maxRemembered) memory.clear();
-  memory.set(text, made);
-  return made;
-}
 
 function collectHeaders(raw: readonly string[]): Map<string, string> {
   const headers = new Map<string, string>();
   for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = remember(lowerCased, raw[i] ?? '', (text) => text.toLowerCase());
+    const written = raw[i] ?? '';
+    const name = lowerCased.get(written) ?? remember(lowerCased, written, written.toLowerCase());
     // The parser has trimmed the value; runs of spaces inside it count as one.
     const sent = raw[i + 1] ?? '';
     const value = sent.includes('  ') ? sent.replace(/ {2,}/g, ' ') : sent;
@@ -144,16 +110,11 @@ function collectHeaders(raw: readonly string[]): Map<string, string> {
   return headers;
 }
 
-function readSignedHeaders(list: string): SignedHeaders {
-  const names = list.split(';');
-  const sorted = names.every((name, i) => i === 0 || (names[i - 1] ?? '') < name);
-  if (!sorted) throw incomplete('SignedHeaders must be sorted and each named once.');
-  return { text: list, names, set: new Set(names) };
-}
-
 function requireSigned(headers: ReadonlyMap<string, string>, signed: SignedHeaders): void {
   if (!signed.set.has('host'))
     throw invalid("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.");
+  if (!headers.has('x-amz-date') && !signed.set.has('date'))
+    throw invalid("'X-Amz-Date' or 'Date' must be a 'SignedHeader' in the AWS Authorization.");
   for (const name of signed.names) {
     if (!headers.has(name)) throw invalid('A signed header is missing from the request.');
   }
@@ -177,12 +138,6 @@ function parseAmzDate(text: string): number {
 
 function amzDateOf(ms: number): string {
   return new Date(ms).toISOString().replace(/[-:]|\.\d{3}/g, '');
-}
-
-const malformed = (): BridgeError => incomplete('Authorization header is not in the form of AWS Signature Version 4.');
-
-function incomplete(message: string): BridgeError {
-  return new BridgeError('IncompleteSignatureException', message);
 }
 
 function invalid(message: string): BridgeError {

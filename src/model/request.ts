@@ -1,10 +1,9 @@
 // A request as it came off the wire, before anything in it is believed.
 
-export interface SignedRequest {
+export interface RequestHead {
   readonly method: string;
-  /** Path and query as received. */
+  /** The request target as received. */
   readonly url: string;
   /** Node's rawHeaders: name, value, name, value …, duplicates kept. */
   readonly rawHeaders: readonly string[];
-  readonly body: Buffer;
 }

@@ -4,8 +4,8 @@ import { BridgeError } from '../kernel/errors.js';
 import type { AnyOperation, Services } from '../operations/define.js';
 import { readInput } from '../operations/shapes.js';
 import type { AuditKind } from '../ports/audit.js';
-import type { SignedRequest } from '../model/request.js';
-import type { Authenticator, Caller } from '../ports/authenticator.js';
+import type { RequestHead } from '../model/request.js';
+import type { Authenticator, Caller, Claim } from '../ports/authenticator.js';
 import { authorize } from './authorize.js';
 import { type AccountBudget, type Budgets, OverBudget } from './budgets.js';
 import { checkKeyState } from './key-state.js';
@@ -14,13 +14,16 @@ import { Trail } from './trail.js';
 
 /** What a façade hands in. The functions read what the caller sent, and throw when it cannot be read. */
 export interface Incoming {
-  readonly request: SignedRequest;
+  readonly request: RequestHead;
+  readonly body: Buffer;
+  /** What the headers claim, or why the façade could not take the request in (no good claim, too large, too many). */
+  readonly claim: Claim | BridgeError;
+  /** Told when the signature was good. */
+  readonly connection: { prove(): void } | undefined;
   readonly sourceIp: string;
   readonly userAgent: string;
   /** As it may stand in the audit: bounded and of harmless characters. */
   readonly operationName: string | undefined;
-  /** Why the façade could not take the request in (too large, too many). */
-  readonly refusal: BridgeError | undefined;
   readonly operation: (caller: Caller) => AnyOperation;
   readonly json: () => unknown;
   /** The same JSON with each number as the text it was written in. */
@@ -50,9 +53,10 @@ export async function perform(line: Line, incoming: Incoming): Promise<Outcome> 
   const trail = new Trail({ requestId, request, sourceIp, userAgent, operationName, defaultRegion }, clock, random);
   let budget: AccountBudget | undefined;
   try {
-    if (incoming.refusal !== undefined) throw incoming.refusal;
-    const caller = trail.caller(await line.authenticator.authenticate(incoming.request));
-    budget = line.budgets.enter(caller.principal.accountId, incoming.request.body.length, nowMs);
+    if (incoming.claim instanceof BridgeError) throw incoming.claim;
+    const caller = trail.caller(await incoming.claim.authenticate(incoming.body));
+    incoming.connection?.prove();
+    budget = line.budgets.enter(caller.principal.accountId, incoming.body.length, nowMs);
     const operation = trail.operation(incoming.operation(caller));
     const input = trail.input(readInput(operation.input, incoming.json(), incoming.numbersAsText));
     const resources = trail.resources(await resolve(services.store, caller, operation, input, line.fault));
@@ -110,7 +114,7 @@ function dryRun(): BridgeError {
 }
 
 /** Anything that is not an answer is a fault of ours: the caller hears that, and no more. */
-function asBridgeError(line: Line, thrown: unknown): BridgeError {
+export function asBridgeError(line: Pick<Line, 'fault'>, thrown: unknown): BridgeError {
   if (thrown instanceof BridgeError) return thrown;
   line.fault(thrown);
   return new BridgeError('KMSInternalException', 'The request was rejected because of an internal error.');

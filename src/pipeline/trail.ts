@@ -12,7 +12,7 @@ import {
   unknownIdentityJson,
   type AuditRecordParts,
 } from '../model/audit-record.js';
-import type { SignedRequest } from '../model/request.js';
+import type { RequestHead } from '../model/request.js';
 import type { AnyOperation, Input } from '../operations/define.js';
 import { lowerFirst } from '../operations/shapes.js';
 import type { Caller } from '../ports/authenticator.js';
@@ -20,7 +20,7 @@ import type { Resolved } from './resolve.js';
 
 export interface TrailStart {
   readonly requestId: string;
-  readonly request: SignedRequest;
+  readonly request: RequestHead;
   readonly sourceIp: string;
   readonly userAgent: string;
   readonly operationName: string | undefined;
@@ -34,7 +34,7 @@ interface FieldNames {
 
 const fieldNames = new WeakMap<AnyOperation, FieldNames>();
 /** The form of AWS's access key ids. Anything else is a stranger's text and stays out of the log. */
-const claimedCredential = /\bCredential=([A-Z0-9]{16,128})\//;
+const claimedCredential = /\bCredential ?= ?([A-Z0-9]{16,128})\//;
 
 export class Trail {
   readonly #start: TrailStart;
@@ -171,7 +171,7 @@ function resourcesOf(resources: readonly Resolved[]): string {
   return resourcesJson(entries);
 }
 
-function claimedKeyId({ rawHeaders }: SignedRequest): string | undefined {
+function claimedKeyId({ rawHeaders }: RequestHead): string | undefined {
   const at = rawHeaders.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === 'authorization');
   return at < 0 ? undefined : claimedCredential.exec(rawHeaders[at + 1] ?? '')?.[1];
 }

@@ -1,6 +1,6 @@
 // Authentication as the line sees it.
 import type { Principal } from '../model/principal.js';
-import type { SignedRequest } from '../model/request.js';
+import type { RequestHead } from '../model/request.js';
 
 /** Who signed, and what the signature's scope says the request is for. */
 export interface Caller {
@@ -9,10 +9,16 @@ export interface Caller {
   readonly service: string;
 }
 
+/** What the headers of a request claim: well formed, of our time and for a service of ours, but not believed. */
+export interface Claim {
+  /** Verifies the signature over headers and body. Fails with BridgeError InvalidSignature or UnrecognizedClient, in AWS's words. */
+  authenticate(body: Buffer): Promise<Caller>;
+}
+
 export interface Authenticator {
   /**
-   * Verifies the signature. Fails with BridgeError MissingAuthenticationToken, IncompleteSignature, InvalidSignature or
-   * UnrecognizedClient, in AWS's words.
+   * Reads the claim before anything of the body is: who makes none has nothing read. Throws BridgeError UnknownOperation,
+   * MissingAuthenticationToken, IncompleteSignature or InvalidSignature, in AWS's words.
    */
-  authenticate(request: SignedRequest): Promise<Caller>;
+  claim(head: RequestHead): Claim;
 }

@@ -1,24 +1,37 @@
-// The bodies of requests, received before anybody is authenticated: at most 1 MiB each, and the large ones together within one budget.
+// The bodies of requests, received before anybody is authenticated: at most 1 MiB each, and the large ones together within one budget. A body
+// is one growing buffer, and what counts is the memory that it holds, however it was cut into pieces.
 import type { IncomingMessage } from 'node:http';
 import { BridgeError } from '../../kernel/errors.js';
 
 const mostBytes = 1_048_576;
 /** Of each body, outside the budget: whoever fills it with large ones keeps nobody's usual request out. */
 const freeBytes = 16_384;
-/** What all bodies hold beyond that, from the byte's arrival until the call is answered. */
-const mostHeldBytes = 64 * 1_048_576;
+/** A body whose length was not stated comes in so many pieces at most, and with so much around them: each costs as much as a packet. */
+const mostPieces = 1024;
+const mostWireBytes = 2 * mostBytes;
 
 export const noBody: Buffer = Buffer.alloc(0);
 
 export const throttled = (): BridgeError => new BridgeError('ThrottlingException', 'Rate exceeded');
+export const tooLarge = (): BridgeError =>
+  new BridgeError('RequestEntityTooLargeException', 'The request is larger than 1 MiB.');
 
+export const isTooLarge = (statedBytes: number | undefined): boolean =>
+  statedBytes !== undefined && statedBytes > mostBytes;
+
+/** What the bodies of many calls hold together beyond what each may hold freely, from the byte's arrival until the call is answered. */
 export class BodyBudget {
+  readonly #mostHeldBytes: number;
   #heldBytes = 0;
+
+  constructor(mostHeldBytes: number) {
+    this.#mostHeldBytes = mostHeldBytes;
+  }
 
   /** Whether there was room. What was taken must be given back in either case. */
   take(bytes: number): boolean {
     this.#heldBytes += bytes;
-    return this.#heldBytes <= mostHeldBytes;
+    return this.#heldBytes <= this.#mostHeldBytes;
   }
 
   giveBack(bytes: number): void {
@@ -30,70 +43,109 @@ export class BodyBudget {
 export type Received = (body: Buffer, heldBytes: number, refusal?: BridgeError) => void;
 
 /**
- * Reads the body; gives up on it, without reading on, when it is too large or the budget is used up. Calls `done` once, or never when the
- * client left before.
+ * Reads the body; gives up on it, keeping nothing of what still comes, when it is too large or the budget is used up. `statedBytes` is its
+ * Content-Length; undefined: it comes in chunks, or there is none. Calls `done` once, or never when the client left before.
  */
-export function receive(request: IncomingMessage, budget: BodyBudget, done: Received): void {
-  const body = new Body(request, budget, done);
+export function receive(
+  request: IncomingMessage,
+  statedBytes: number | undefined,
+  budget: BodyBudget,
+  done: Received,
+): void {
+  const body = new Body(request, statedBytes, budget, done);
   request.on('data', (chunk: Buffer) => body.add(chunk));
   request.on('end', () => body.end());
 }
 
+/** Lets what still comes of the body go at once: a stream that nobody reads would keep each piece of it. */
+export function discard(request: IncomingMessage): void {
+  request.removeAllListeners('data').removeAllListeners('end').resume();
+}
+
 class Body {
   readonly #request: IncomingMessage;
+  readonly #statedBytes: number | undefined;
   readonly #budget: BodyBudget;
   readonly #done: Received;
-  #bytes = 0;
+  readonly #readBefore: number;
+  #pieces = 0;
   #heldBytes = 0;
-  #first = noBody;
-  #more: Buffer[] | undefined;
+  /** Filled up to `#bytes`. */
+  #buffer = noBody;
+  #bytes = 0;
 
-  constructor(request: IncomingMessage, budget: BodyBudget, done: Received) {
+  constructor(request: IncomingMessage, statedBytes: number | undefined, budget: BodyBudget, done: Received) {
     this.#request = request;
+    this.#statedBytes = statedBytes;
     this.#budget = budget;
     this.#done = done;
+    this.#readBefore = statedBytes === undefined ? request.socket.bytesRead : 0;
   }
 
   add(chunk: Buffer): void {
-    this.#bytes += chunk.length;
-    if (this.#bytes > mostBytes) {
-      this.#refuse(new BridgeError('RequestEntityTooLargeException', 'The request is larger than 1 MiB.'));
-    } else if (this.#bytes > freeBytes && !this.#hold(Math.min(chunk.length, this.#bytes - freeBytes))) {
-      this.#refuse(throttled());
-    } else if (this.#first === noBody) this.#first = chunk;
-    else (this.#more ??= []).push(chunk);
+    const bytes = this.#bytes + chunk.length;
+    if (bytes > mostBytes || (this.#statedBytes === undefined && this.#isWasteful())) this.#refuse(tooLarge());
+    else if (bytes > this.#buffer.length && !this.#hold(this.#capacityFor(bytes))) this.#refuse(throttled());
+    else {
+      // The usual body comes whole, and is not copied.
+      if (chunk.length === this.#statedBytes) this.#buffer = chunk;
+      else this.#append(chunk, bytes);
+      this.#bytes = bytes;
+    }
   }
 
   end(): void {
+    if (this.#request.rawTrailers.length > 0) {
+      this.#refuse(new BridgeError('SerializationException', 'Trailers are not accepted.'));
+      return;
+    }
     const heldBytes = this.#heldBytes;
     this.#heldBytes = 0;
-    const body = this.#more === undefined ? this.#first : Buffer.concat([this.#first, ...this.#more]);
-    this.#forget();
+    const body = this.#bytes === this.#buffer.length ? this.#buffer : this.#buffer.subarray(0, this.#bytes);
+    this.#buffer = noBody;
     this.#done(body, heldBytes);
   }
 
-  #hold(bytes: number): boolean {
+  #isWasteful(): boolean {
+    this.#pieces += 1;
+    return this.#pieces > mostPieces || this.#request.socket.bytesRead - this.#readBefore > mostWireBytes;
+  }
+
+  /** No more than twice what came: who announces much and sends little holds little. */
+  #capacityFor(bytes: number): number {
+    return Math.min(Math.max(bytes, 2 * this.#buffer.length), this.#statedBytes ?? mostBytes);
+  }
+
+  #append(chunk: Buffer, bytes: number): void {
+    if (bytes > this.#buffer.length) {
+      // Not from Node's pool, of which the smallest piece holds the whole.
+      const larger = Buffer.allocUnsafeSlow(this.#capacityFor(bytes));
+      this.#buffer.copy(larger, 0, 0, this.#bytes);
+      this.#buffer = larger;
+    }
+    chunk.copy(this.#buffer, this.#bytes);
+  }
+
+  /** `capacity`: of the one buffer; what it held before is part of it. */
+  #hold(capacity: number): boolean {
+    const more = Math.max(0, capacity - freeBytes) - this.#heldBytes;
+    if (more <= 0) return true;
     // After the end there is nothing left to let go: the receiver has it.
     if (this.#heldBytes === 0) this.#request.once('close', () => this.#letGo());
-    this.#heldBytes += bytes;
-    return this.#budget.take(bytes);
+    this.#heldBytes += more;
+    return this.#budget.take(more);
   }
 
   #letGo(): void {
     this.#budget.giveBack(this.#heldBytes);
     this.#heldBytes = 0;
-    this.#forget();
+    // The request outlives its body, until its answer has left.
+    this.#buffer = noBody;
   }
 
   #refuse(refusal: BridgeError): void {
-    this.#request.removeAllListeners('data').removeAllListeners('end').pause();
+    discard(this.#request);
     this.#letGo();
     this.#done(noBody, 0, refusal);
-  }
-
-  /** The request outlives its body, until its answer has left. */
-  #forget(): void {
-    this.#first = noBody;
-    this.#more = undefined;
   }
 }

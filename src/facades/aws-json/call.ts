@@ -4,22 +4,31 @@ import { BridgeError } from '../../kernel/errors.js';
 import type { AnyOperation } from '../../operations/define.js';
 import { operations } from '../../operations/index.js';
 import type { Incoming, Outcome } from '../../pipeline/perform.js';
+import type { Claim } from '../../ports/authenticator.js';
+import type { Connection } from './connections.js';
 import { errorBody, statusOf } from './errors.js';
 import { parseJson, parseNumbersAsText } from './json.js';
 
 const target = /^TrentService\.([A-Za-z]{1,64})$/;
 const contentType = 'application/x-amz-json-1.1';
 
-export function incomingOf(request: IncomingMessage, body: Buffer, refusal: BridgeError | undefined): Incoming {
+export function incomingOf(
+  request: IncomingMessage,
+  connection: Connection,
+  claim: Claim | BridgeError,
+  body: Buffer,
+): Incoming {
   const { rawHeaders } = request;
   const operationName = target.exec(headerOf(rawHeaders, 'x-amz-target') ?? '')?.[1];
   return {
-    request: { method: request.method ?? '', url: request.url ?? '', rawHeaders, body },
+    request: { method: request.method ?? '', url: request.url ?? '', rawHeaders },
+    body,
+    claim,
+    connection,
     // A UNIX socket's peer has no address.
-    sourceIp: request.socket.remoteAddress ?? 'unix',
+    sourceIp: connection.address ?? 'unix',
     userAgent: headerOf(rawHeaders, 'user-agent') ?? '',
     operationName,
-    refusal,
     operation: (caller) => operationOf(caller.service, operationName),
     json: () => parseJson(body),
     numbersAsText: () => parseNumbersAsText(body),
@@ -49,6 +58,12 @@ export function answerOf(outcome: Outcome): Answer {
     outcome.requestId,
   ];
   return { status: failed ? statusOf(outcome.error.code) : 200, headers, text };
+}
+
+/** Its Content-Length, which the parser has checked; undefined without one. */
+export function statedBytesOf({ rawHeaders }: IncomingMessage): number | undefined {
+  const stated = headerOf(rawHeaders, 'content-length');
+  return stated === undefined ? undefined : Number(stated);
 }
 
 /** The first of that name. Making Node's headers object would cost more than all the rest here. */

@@ -3,23 +3,31 @@
 import { IncomingMessage, type ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { DrainableServer } from '../../kernel/drainable-server.js';
-import type { BridgeError, ErrorCode } from '../../kernel/errors.js';
-import { perform, type Incoming, type Line, type Outcome } from '../../pipeline/perform.js';
-import { BodyBudget, noBody, receive, throttled } from './body.js';
-import { answerOf, incomingOf, metricName } from './call.js';
-import { refusalOf, writeLast } from './unparsed.js';
+import { BridgeError, type ErrorCode } from '../../kernel/errors.js';
+import { asBridgeError, perform, type Incoming, type Line, type Outcome } from '../../pipeline/perform.js';
+import type { Claim } from '../../ports/authenticator.js';
+import { BodyBudget, discard, isTooLarge, noBody, receive, throttled, tooLarge } from './body.js';
+import { answerOf, incomingOf, metricName, statedBytesOf } from './call.js';
+import { type Connection, ConnectionTable } from './connections.js';
+import { headRefusal, mostHeaderBytes, mostHeaders } from './head.js';
+import { late, refusalOf, writeLast } from './unparsed.js';
 
 export interface AwsJsonOptions {
   readonly line: Line;
+  readonly connections?: ConnectionTable;
   /** Told of each call as it comes in, and of its end with the registry's name of its operation or `unknown`. */
   readonly started: () => void;
   readonly ended: (operation: string, outcome: ErrorCode | 'OK') => void;
 }
 
 const mostCalls = 4096;
-const maxConnections = 10_000;
+/** Of large bodies: those of strangers keep nobody's out who has signed well on his connection. */
+const mostHeldBytes = { unproven: 8 * 1_048_576, proven: 32 * 1_048_576 };
+const sweepEveryMs = 1_000;
+/** How long a client whose body is not read may go on sending it: a connection that is closed meanwhile takes its answer with it. */
+const lingerMs = 1_000;
 const limits = {
-  maxHeaderSize: 16_384,
+  maxHeaderSize: mostHeaderBytes,
   requestTimeout: 30_000,
   headersTimeout: 10_000,
   connectionsCheckingInterval: 5_000,
@@ -30,60 +38,122 @@ const limits = {
 };
 
 export function createAwsJsonServer(options: AwsJsonOptions): DrainableServer {
+  const { connections = new ConnectionTable() } = options;
   const server = new DrainableServer(limits);
-  const facade: Facade = { options, budget: new BodyBudget(), finished: new WeakSet(), server };
-  const serve = (request: IncomingMessage, response: ServerResponse): void => {
-    if (server.calls >= mostCalls) void answer(facade, request, response, noBody, 0, throttled());
-    else
-      receive(request, facade.budget, (body, heldBytes, refusal) => {
-        void answer(facade, request, response, body, heldBytes, refusal);
-      });
-  };
-  server.on('request', serve);
+  server.maxHeadersCount = mostHeaders + 1;
+  const budgets = { unproven: new BodyBudget(mostHeldBytes.unproven), proven: new BodyBudget(mostHeldBytes.proven) };
+  const facade: Facade = { options, connections, budgets, server };
+  server.on('connection', (socket) => void connections.add(socket));
+  server.on('request', (request, response) => serve(facade, request, response));
   // Node would say 417 by itself. What is expected may be ignored (RFC 9110, 10.1.1).
-  server.on('checkExpectation', serve);
+  server.on('checkExpectation', (request, response) => serve(facade, request, response));
+  // Node would ask for the body by itself.
+  server.on('checkContinue', (request, response) => serve(facade, request, response, true));
   // Node would hang up: no method but POST is ours.
   server.on('connect', (request, socket) => {
     // Node no longer listens.
     socket.on('error', () => undefined);
-    if (socket instanceof Socket) void answerUnparsed(facade, request, socket);
+    const connection = socket instanceof Socket ? connections.of(socket) : undefined;
+    if (connection !== undefined)
+      void answerUnparsed(facade, request, connection, new BridgeError('UnknownOperationException'));
   });
   refuseUnparsed(facade);
-  server.maxConnections = maxConnections;
+  const sweeping = setInterval(() => connections.sweep((connection) => refuseLate(facade, connection)), sweepEveryMs);
+  server.once('close', () => clearInterval(sweeping));
+  sweeping.unref();
   return server;
 }
 
 interface Facade {
   readonly options: AwsJsonOptions;
-  readonly budget: BodyBudget;
-  /** Connections whose last answer is under way: whatever still comes over one is no call. */
-  readonly finished: WeakSet<Socket>;
+  readonly connections: ConnectionTable;
+  readonly budgets: { readonly unproven: BodyBudget; readonly proven: BodyBudget };
   readonly server: DrainableServer;
 }
 
-async function answer(
-  { options, budget, finished, server }: Facade,
-  request: IncomingMessage,
-  response: ServerResponse,
-  body: Buffer,
-  heldBytes: number,
-  refusal: BridgeError | undefined,
-): Promise<void> {
-  const isTaken = !finished.has(request.socket) && server.begin(request, response);
+/** One call from its headers to its answer. */
+interface Call {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly connection: Connection;
+}
+
+function serve(facade: Facade, request: IncomingMessage, response: ServerResponse, isAwaited = false): void {
+  const connection = facade.connections.of(request.socket);
+  if (connection === undefined || connection.isFinished || !facade.connections.mayCall(connection)) {
+    discard(request);
+    return;
+  }
+  const call = { request, response, connection };
+  const statedBytes = statedBytesOf(request);
+  const claim = isTooLarge(statedBytes) ? tooLarge() : claimOf(facade, call);
+  connection.calls += 1;
+  if (claim instanceof BridgeError) {
+    discard(request);
+    void answer(facade, call, claim, noBody);
+    return;
+  }
+  if (isAwaited) response.writeContinue();
+  const budget = connection.proven ? facade.budgets.proven : facade.budgets.unproven;
+  receive(request, statedBytes, budget, (body, heldBytes, refusal) => {
+    void answer(facade, call, refusal ?? claim, body).finally(() => budget.giveBack(heldBytes));
+  });
+}
+
+/** Read once, before the body is: the same claim is verified when the body has come. */
+function claimOf({ options, server }: Facade, { request, connection }: Call): Claim | BridgeError {
+  const refusal = headRefusal(request, !connection.proven && connection.calls === 0);
+  if (refusal !== undefined) return refusal;
+  if (server.calls >= mostCalls) return throttled();
+  const { method = '', url = '', rawHeaders } = request;
   try {
-    if (!isTaken) return;
+    return options.line.authenticator.claim({ method, url, rawHeaders });
+  } catch (error) {
+    return asBridgeError(options.line, error);
+  }
+}
+
+async function answer(
+  { options, server }: Facade,
+  { request, response, connection }: Call,
+  claim: Claim | BridgeError,
+  body: Buffer,
+): Promise<void> {
+  const isTaken = !connection.isFinished && server.begin(request, response);
+  if (!isTaken) return;
+  connection.callsInLine += 1;
+  // Nothing is read after a body that was not.
+  const isLast = !request.complete;
+  if (isLast) connection.isFinished = true;
+  try {
     // Not before: a client that goes away while it sends makes no call, and nothing would end it.
     options.started();
-    const incoming = incomingOf(request, body, refusal);
+    const incoming = incomingOf(request, connection, claim, body);
     const outcome = await perform(options.line, incoming);
     tell(options, incoming, outcome);
     const { status, headers, text } = answerOf(outcome);
-    if (refusal !== undefined) headers.push('Connection', 'close');
+    const isStranger = !connection.proven && server.lastAnswerOn(request.socket) === response;
+    if (isLast || isStranger) finish(connection, request, headers);
     response.writeHead(status, headers).end(text);
   } finally {
-    budget.giveBack(heldBytes);
-    if (isTaken) server.end(request, response);
+    connection.calls -= 1;
+    connection.callsInLine -= 1;
+    server.end(request, response);
   }
+}
+
+/** The answer is the connection's last one. */
+function finish(connection: Connection, request: IncomingMessage, headers: string[]): void {
+  const { socket } = connection;
+  connection.isFinished = true;
+  headers.push('Connection', 'close');
+  if (request.complete) return;
+  // Node calls it once the answer has left.
+  socket.destroySoon = () => {
+    socket.end();
+    const lingering = setTimeout(() => socket.destroy(), lingerMs).unref();
+    socket.once('close', () => clearTimeout(lingering));
+  };
 }
 
 function tell(options: AwsJsonOptions, incoming: Incoming, outcome: Outcome): void {
@@ -95,8 +165,10 @@ function refuseUnparsed(facade: Facade): void {
   const refused = new WeakSet<Socket>();
   facade.server.on('clientError', (error, socket) => {
     if (!(socket instanceof Socket) || refused.has(socket)) return;
-    const refusal = refusalOf(error, socket);
-    if (refusal === undefined) {
+    const connection = facade.connections.of(socket);
+    if (connection?.isFinished === true) return;
+    const refusal = connection === undefined ? undefined : refusalOf(error, connection);
+    if (connection === undefined || refusal === undefined) {
       socket.destroy();
       return;
     }
@@ -104,27 +176,32 @@ function refuseUnparsed(facade: Facade): void {
     // Node would close it as soon as the client has said all he wants to say.
     socket.removeAllListeners('end');
     // What came before it in the same packet is a call by then.
-    setImmediate(() => void answerUnparsed(facade, new IncomingMessage(socket), socket, refusal));
+    setImmediate(() => void answerUnparsed(facade, new IncomingMessage(socket), connection, refusal));
   });
+}
+
+function refuseLate(facade: Facade, connection: Connection): void {
+  void answerUnparsed(facade, new IncomingMessage(connection.socket), connection, late());
 }
 
 /** Answers on the bare socket, for there is no response, and closes it. */
 async function answerUnparsed(
-  { options, finished, server }: Facade,
+  { options, server }: Facade,
   request: IncomingMessage,
-  socket: Socket,
-  refusal?: BridgeError,
+  connection: Connection,
+  refusal: BridgeError,
 ): Promise<void> {
+  const { socket } = connection;
   const last = server.lastAnswerOn(socket);
   // The rest of a request that was refused before it was read.
   if (last?.req.complete === false) return;
   if (!server.begin(request)) return;
-  finished.add(socket);
+  connection.isFinished = true;
   // Whatever is written before that one would pass for it: the connection ends with it.
   if (last !== undefined) last.shouldKeepAlive = false;
   try {
     options.started();
-    const incoming = incomingOf(request, noBody, refusal);
+    const incoming = incomingOf(request, connection, refusal, noBody);
     const outcome = await perform(options.line, incoming);
     tell(options, incoming, outcome);
     if (last === undefined) writeLast(socket, answerOf(outcome));

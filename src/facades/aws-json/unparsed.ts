@@ -3,22 +3,22 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { BridgeError } from '../../kernel/errors.js';
 import type { Answer } from './call.js';
+import type { Connection } from './connections.js';
+import { headersTooLarge } from './head.js';
+
+export const late = (): BridgeError => new BridgeError('SerializationException', 'The request did not arrive in time.');
 
 /** Undefined where nobody asked for anything or nobody waits for an answer: not a byte came, or the connection is broken or closed. */
-export function refusalOf(error: NodeJS.ErrnoException, socket: Socket): BridgeError | undefined {
-  if (socket.bytesRead === 0 || !socket.writable || wasReset(socket)) return undefined;
-  if (error.code === 'HPE_HEADER_OVERFLOW')
-    return new BridgeError('RequestEntityTooLargeException', 'The headers of the request are larger than 16 KiB.');
-  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return new BridgeError('SerializationException', 'The request did not arrive in time.');
+export function refusalOf(error: NodeJS.ErrnoException, connection: Connection): BridgeError | undefined {
+  // Node speaks of an end in the wrong place when a connection is reset.
+  if (connection.socket.bytesRead === 0 || connection.isBroken) return undefined;
+  if (error.code === 'HPE_HEADER_OVERFLOW') return headersTooLarge();
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') return late();
   if (error.code?.startsWith('HPE_') === true)
     return new BridgeError('SerializationException', 'The request is not valid HTTP.');
   return undefined;
 }
 
-/** Such a connection has no peer any more, though Node speaks of an end in the wrong place. On a UNIX socket neither end has an address. */
-const wasReset = ({ remoteAddress, localAddress }: Socket): boolean =>
-  remoteAddress === undefined && localAddress !== undefined;
 
 /** Writes the answer and closes the connection when it has left. */
 export function writeLast(socket: Socket, { status, headers, text }: Answer): void {

@@ -47,6 +47,13 @@ export async function startBareLine({ hurry = false } = {}) {
       const request = signed({ endpoint, credentials, region, target: `TrentService.${operation}`, body });
       return bytesOf({ ...request, headers: request.headers.filter(([name]) => name !== 'Connection') });
     },
+    /** The headers of a request that claims to be somebody's, and is not: its body is read before that shows. */
+    claimed: (bodyBytes: number | 'chunked'): string => {
+      const { headers } = signed({ endpoint, credentials, region, target: undefined, body: '', chunked: true });
+      const framing = bodyBytes === 'chunked' ? 'Transfer-Encoding: chunked' : `Content-Length: ${bodyBytes}`;
+      const lines = headers.filter(([name]) => !['Connection', 'Transfer-Encoding'].includes(name));
+      return ['POST / HTTP/1.1', ...lines.map((pair) => pair.join(': ')), framing, '\r\n'].join('\r\n');
+    },
     exchange: (bytes: string): Promise<RawAnswer> => exchange(endpoint, Buffer.from(bytes, 'latin1')),
     speaker: async (): Promise<Speaker> => {
       const speaker = await Speaker.on(endpoint);
@@ -104,6 +111,7 @@ export class Speaker {
   }
 }
 
+/** Nobody's, and refused before its body is read. */
 export const post = (bodyBytes: number): string => `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${bodyBytes}\r\n\r\n`;
 
 export async function until(condition: () => boolean): Promise<void> {

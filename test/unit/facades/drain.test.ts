@@ -2,7 +2,7 @@
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createAdminServer } from '../../../src/facades/admin/server.js';
-import { type BareLine, post, Speaker, startBareLine, until } from './bare-line.js';
+import { type BareLine, Speaker, startBareLine, until } from './bare-line.js';
 
 let line: BareLine;
 let release: () => void;
@@ -19,12 +19,12 @@ afterEach(() => line.close());
 
 describe('a drain', () => {
   it.each([
-    ['said nothing', ''],
-    ['sent half a header', 'POST / HTTP/1.1\r\nHost: x\r\nX-Slow: '],
-    ['sent half a body', `${post(10)}{}`],
+    ['said nothing', () => ''],
+    ['sent half a header', () => 'POST / HTTP/1.1\r\nHost: x\r\nX-Slow: '],
+    ['sent half a body', () => `${line.claimed(10)}{}`],
   ])('does not wait for a connection that %s', async (_what, bytes) => {
     const speaker = await line.speaker();
-    if (bytes !== '') await speaker.say(bytes);
+    if (bytes() !== '') await speaker.say(bytes());
     await line.server.drain();
     await speaker.closed;
     expect([speaker.text, line.started()]).toEqual(['', 0]);

@@ -1,0 +1,219 @@
+// The connections of the endpoint, and whom to let go when there are too many: until a signature was good on it, a connection is a stranger's,
+// which is short-lived and the first to go. What strangers hold together is bounded by their number.
+import type { Socket } from 'node:net';
+import { sourceOf } from './source.js';
+
+/** Why a connection was closed without an answer. */
+export const dropReasons = [
+  /** Everybody's connections together; all of them have been proven. */
+  'all-in-use',
+  /** The oldest stranger's, for a newer one. */
+  'too-many-unproven',
+  /** The oldest stranger's of an address, for a newer one of the same. */
+  'too-many-of-source',
+  /** No good signature came in time. */
+  'no-signature-in-time',
+  /** A stranger sent more requests than he may before the first was answered. */
+  'too-many-at-once',
+] as const;
+export type DropReason = (typeof dropReasons)[number];
+
+export interface ConnectionLimits {
+  readonly connections: number;
+  /** Of these, such as no signature was good on yet: each may hold 16 KiB of headers and as much of a body. */
+  readonly unproven: number;
+  /** Of these, such as come from one IPv4 address or one IPv6 network (/64). A proxy's clients share one; so only strangers are counted. */
+  readonly unprovenOfSource: number;
+  /** Requests of a stranger that wait for their answers on one connection. */
+  readonly unprovenCalls: number;
+  readonly firstSignatureMs: number;
+}
+
+export const usualLimits: ConnectionLimits = {
+  connections: 10_000,
+  unproven: 1024,
+  unprovenOfSource: 512,
+  unprovenCalls: 16,
+  firstSignatureMs: 10_000,
+};
+
+export class Connection {
+  readonly socket: Socket;
+  /** The peer's. Undefined on a UNIX socket. */
+  readonly address: string | undefined;
+  /** What strangers are told apart by. Whoever may use a UNIX socket is not told from others. */
+  readonly source: string | undefined;
+  readonly sinceMs: number;
+  /** Requests whose headers came and that are not answered. */
+  calls = 0;
+  /** Of these, such as have been read and are in the line. */
+  callsInLine = 0;
+  /** Its last answer is under way: whatever still comes over it is no call. */
+  isFinished = false;
+  readonly #table: ConnectionTable;
+  #proven = false;
+
+  constructor(socket: Socket, table: ConnectionTable, nowMs: number) {
+    this.socket = socket;
+    this.address = peerOf(socket);
+    this.source = this.address === undefined ? undefined : sourceOf(this.address);
+    this.sinceMs = nowMs;
+    this.#table = table;
+  }
+
+  /** A signature was good on it. */
+  get proven(): boolean {
+    return this.#proven;
+  }
+
+  prove(): void {
+    if (this.#proven) return;
+    this.#proven = true;
+    this.#table.proved(this);
+  }
+
+  /** Whether its peer has gone. */
+  get isBroken(): boolean {
+    // A connection that was reset has no peer any more; one on a UNIX socket never has.
+    return !this.socket.writable || (this.address !== undefined && peerOf(this.socket) === undefined);
+  }
+}
+
+/** The kernel is asked each time. A socket that was asked itself would go on to say what it heard the first time. */
+const peerOf = (socket: Socket): string | undefined => (Object.create(socket) as Socket).remoteAddress;
+
+export interface ConnectionState {
+  readonly open: number;
+  readonly unproven: number;
+  readonly dropped: Readonly<Record<DropReason, number>>;
+  /** Since a connection was last dropped for want of room; undefined: never. */
+  readonly crowdedMsAgo: number | undefined;
+}
+
+export interface ConnectionTableOptions {
+  readonly limits?: ConnectionLimits;
+  /** Told of each connection that is dropped. */
+  readonly dropped?: (reason: DropReason) => void;
+  /** Monotonic, milliseconds. */
+  readonly nowMs?: () => number;
+}
+
+export class ConnectionTable {
+  readonly #limits: ConnectionLimits;
+  readonly #told: (reason: DropReason) => void;
+  readonly #nowMs: () => number;
+  readonly #all = new Map<Socket, Connection>();
+  /** Oldest first, here and by source. */
+  readonly #unproven = new Set<Connection>();
+  readonly #bySource = new Map<string, Set<Connection>>();
+  readonly #dropped = Object.fromEntries(dropReasons.map((reason) => [reason, 0])) as Record<DropReason, number>;
+  #crowdedAtMs: number | undefined;
+
+  constructor({
+    limits = usualLimits,
+    dropped = () => undefined,
+    nowMs = () => performance.now(),
+  }: ConnectionTableOptions = {}) {
+    this.#limits = limits;
+    this.#told = dropped;
+    this.#nowMs = nowMs;
+  }
+
+  /** Takes a new connection in, at the cost of an older one where there is no room. Undefined: it is closed itself. */
+  add(socket: Socket): Connection | undefined {
+    const { connections, unproven, unprovenOfSource } = this.#limits;
+    const connection = new Connection(socket, this, this.#nowMs());
+    const ofSource = connection.source === undefined ? undefined : this.#bySource.get(connection.source);
+    if (ofSource !== undefined && ofSource.size >= unprovenOfSource) this.#dropFirst(ofSource, 'too-many-of-source');
+    if (this.#unproven.size >= unproven || (this.#all.size >= connections && this.#unproven.size > 0))
+      this.#dropFirst(this.#unproven, 'too-many-unproven');
+    if (this.#all.size >= connections) {
+      this.#count('all-in-use');
+      socket.destroy();
+      return undefined;
+    }
+    this.#all.set(socket, connection);
+    this.#addStranger(connection);
+    socket.once('close', () => this.#forget(connection));
+    return connection;
+  }
+
+  of(socket: Socket): Connection | undefined {
+    return this.#all.get(socket);
+  }
+
+  /** Whether a stranger may have one more request read. If not, the connection is gone. */
+  mayCall(connection: Connection): boolean {
+    if (connection.proven || connection.calls < this.#limits.unprovenCalls) return true;
+    this.drop(connection, 'too-many-at-once');
+    return false;
+  }
+
+  drop(connection: Connection, reason: DropReason): void {
+    this.#count(reason);
+    this.#forget(connection);
+    connection.isFinished = true;
+    connection.socket.destroy();
+  }
+
+  /** For `Connection.prove`. */
+  proved(connection: Connection): void {
+    this.#forgetStranger(connection);
+  }
+
+  /** Tells `late` of strangers whose time is up and none of whose calls is in the line; it is to close them. */
+  sweep(late: (connection: Connection) => void): void {
+    const dueMs = this.#nowMs() - this.#limits.firstSignatureMs;
+    for (const connection of this.#unproven) {
+      if (connection.sinceMs > dueMs) break;
+      if (connection.callsInLine > 0 || connection.isFinished) continue;
+      if (connection.socket.bytesRead === 0) this.drop(connection, 'no-signature-in-time');
+      else {
+        this.#count('no-signature-in-time');
+        late(connection);
+      }
+    }
+  }
+
+  state(): ConnectionState {
+    return {
+      open: this.#all.size,
+      unproven: this.#unproven.size,
+      dropped: { ...this.#dropped },
+      crowdedMsAgo: this.#crowdedAtMs === undefined ? undefined : this.#nowMs() - this.#crowdedAtMs,
+    };
+  }
+
+  #forget(connection: Connection): void {
+    this.#all.delete(connection.socket);
+    this.#forgetStranger(connection);
+  }
+
+  #forgetStranger(connection: Connection): void {
+    if (!this.#unproven.delete(connection) || connection.source === undefined) return;
+    const ofSource = this.#bySource.get(connection.source);
+    ofSource?.delete(connection);
+    if (ofSource?.size === 0) this.#bySource.delete(connection.source);
+  }
+
+  #addStranger(connection: Connection): void {
+    this.#unproven.add(connection);
+    if (connection.source === undefined) return;
+    const ofSource = this.#bySource.get(connection.source);
+    if (ofSource === undefined) this.#bySource.set(connection.source, new Set([connection]));
+    else ofSource.add(connection);
+  }
+
+  #dropFirst(connections: ReadonlySet<Connection>, reason: DropReason): void {
+    for (const oldest of connections) {
+      this.drop(oldest, reason);
+      return;
+    }
+  }
+
+  #count(reason: DropReason): void {
+    this.#dropped[reason] += 1;
+    if (reason !== 'no-signature-in-time') this.#crowdedAtMs = this.#nowMs();
+    this.#told(reason);
+  }
+}
