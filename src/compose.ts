@@ -11,6 +11,7 @@ import { createAuthenticator } from './authn/authenticate.js';
 import { ensureRootCredentials, type AuditCreation } from './authn/root-credentials.js';
 import type { FatalCode, FromGateway, GatewayConfig, Listener, ToGateway } from './config/processes.js';
 import { createAdminServer, type Readiness } from './facades/admin/server.js';
+import { connectionsCheck, ConnectionTable } from './facades/aws-json/connections.js';
 import { createAwsJsonServer } from './facades/aws-json/server.js';
 import { systemClock } from './kernel/clock.js';
 import type { DrainableServer } from './kernel/drainable-server.js';
@@ -55,6 +56,7 @@ interface Gateway {
   readonly audit: AuditLane;
   readonly tokens: RegionTokens;
   readonly keeper: ClockKeeper;
+  readonly connections: ConnectionTable;
   readonly metrics: Metrics;
   readonly log: Log;
   readonly incarnation: number;
@@ -198,6 +200,8 @@ async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gatewa
     log.error(`the database is refused, and nothing is served: ${fault}`);
     note('StoreRefused', { fault });
   };
+  const metrics = createMetrics();
+  const connections = new ConnectionTable({ dropped: (reason) => metrics.connectionDropped(reason) });
   const keeper = createKeeper(config, services, newestMs, log);
   return {
     config,
@@ -206,7 +210,8 @@ async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gatewa
     audit,
     tokens,
     keeper,
-    metrics: createMetrics(),
+    connections,
+    metrics,
     log,
     incarnation,
     ending: new AbortController(),
@@ -236,7 +241,7 @@ function createKeeper(
   });
 }
 
-function createServer({ config, services, store, metrics, log }: Gateway): DrainableServer {
+function createServer({ config, services, store, connections, metrics, log }: Gateway): DrainableServer {
   const authenticator = createAuthenticator({
     credentials: store.credentials,
     clock: systemClock,
@@ -251,6 +256,7 @@ function createServer({ config, services, store, metrics, log }: Gateway): Drain
       defaultRegion: config.defaultRegion,
       fault: createFaultLog(log, systemClock),
     },
+    connections,
     started: () => metrics.requestStarted(),
     ended: (operation, code) => metrics.requestEnded(operation, code),
   });
@@ -397,7 +403,7 @@ function verifyAudit({ audit, services, config, log }: Gateway): BackgroundVerif
 }
 
 function createAdmin(
-  { audit, store, tokens, keeper, metrics, config }: Gateway,
+  { audit, store, tokens, keeper, connections, metrics, config }: Gateway,
   verification: BackgroundVerification,
 ): DrainableServer {
   const ready = (): Readiness => {
@@ -420,12 +426,16 @@ function createAdmin(
         // An alarm too.
         auditVerified: { ok: verified.state !== 'damaged', detail: verified.detail },
         clock: { ok: doubt === undefined, ...detailOf(doubt === undefined ? [] : [doubt]) },
+        // So is a crowd: who has signed well keeps his connection.
+        connections: connectionsCheck(connections.state()),
       },
     };
   };
   const text = (): Promise<string> => {
     metrics.auditWritable(audit.state().writable);
     metrics.clockBelieved(keeper.doubt() === undefined);
+    const { open, unproven } = connections.state();
+    metrics.connections(open, unproven);
     metrics.integrityFailures(store.integrityFailures().length);
     const { damagedLanes, records, endedAtMs } = verification.state();
     metrics.auditVerified(damagedLanes, records, endedAtMs);

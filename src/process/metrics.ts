@@ -14,6 +14,9 @@ export interface Metrics {
   integrityFailures(count: number): void;
   /** `endedAtMs` undefined: no verification has ended yet. */
   auditVerified(damagedLanes: number, records: number, endedAtMs: number | undefined): void;
+  /** `reason`: one of a closed set. */
+  connectionDropped(reason: string): void;
+  connections(open: number, unproven: number): void;
   /** The text of /metrics. */
   text(): Promise<string>;
 }
@@ -78,6 +81,18 @@ export function createMetrics(): Metrics {
     help: '1 while the clock fits what is known of the time; while 0 no scheduled deletion is carried out.',
     registers,
   });
+  const dropped = new Counter({
+    name: 'hsm_bridge_connections_dropped_total',
+    help: 'Connections of the AWS endpoint closed without an answer: for want of room, or because no good signature came in time.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const open = new Gauge({
+    name: 'hsm_bridge_connections',
+    help: 'Open connections of the AWS endpoint; unproven: no signature was good on it yet.',
+    labelNames: ['state'],
+    registers,
+  });
   // prom-client hashes labels at each use; a request pays for one look-up in a map instead.
   const counters = new Map<string, Counter.Internal>();
   return {
@@ -102,6 +117,11 @@ export function createMetrics(): Metrics {
       damaged.set(damagedLanes);
       verified.set(records);
       verifiedAt.set((endedAtMs ?? 0) / 1000);
+    },
+    connectionDropped: (reason) => dropped.inc({ reason }),
+    connections: (all, unproven) => {
+      open.set({ state: 'unproven' }, unproven);
+      open.set({ state: 'proven' }, all - unproven);
     },
     text: () => registry.metrics(),
   };

@@ -55,6 +55,8 @@ describe('the admin port', () => {
     metrics.tokenUp('us-east-1', true);
     metrics.tokenUp('eu-west-1', false);
     metrics.integrityFailures(2);
+    metrics.connections(5, 2);
+    metrics.connectionDropped('too-many-unproven');
     const response = await fetch(`${base}/metrics`);
     expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
     const lines = (await response.text()).split('\n');
@@ -66,6 +68,9 @@ describe('the admin port', () => {
         'hsm_bridge_token_up{region="us-east-1"} 1',
         'hsm_bridge_token_up{region="eu-west-1"} 0',
         'hsm_bridge_integrity_failures 2',
+        'hsm_bridge_connections{state="proven"} 3',
+        'hsm_bridge_connections{state="unproven"} 2',
+        'hsm_bridge_connections_dropped_total{reason="too-many-unproven"} 1',
       ]),
     );
     expect(lines.some((line) => /^process_resident_memory_bytes \d+/.test(line))).toBe(true);
@@ -75,12 +80,35 @@ describe('the admin port', () => {
   it('takes no writes and no bodies', async () => {
     expect((await fetch(`${base}/metrics`, { method: 'POST', body: 'x' })).status).toBe(405);
     expect((await fetch(`${base}/health/live`, { method: 'DELETE' })).status).toBe(405);
-    const answer = await raw('GET /health/live HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n');
+    const answer = await raw('GET /health/live HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n');
     expect(answer).toMatch(/^HTTP\/1\.1 413 /);
     expect(answer).toMatch(/connection: close/i);
-    expect(await raw(`GET /health/live HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(9_000)}\r\n\r\n`)).toMatch(
+    expect(await raw(`GET /health/live HTTP/1.1\r\nhost: localhost\r\nx: ${'y'.repeat(9_000)}\r\n\r\n`)).toMatch(
       /^HTTP\/1\.1 431 /,
     );
+  });
+
+  it('answers to the names of this machine alone', async () => {
+    const { port } = new URL(base);
+    const statusFor = async (target: string, host: string): Promise<string> => {
+      const answer = await raw(`GET ${target} HTTP/1.1\r\n${host}connection: close\r\n\r\n`);
+      expect(answer).not.toMatch(/access-control/i);
+      return answer.slice(9, 12);
+    };
+    const own = ['127.0.0.1', `127.0.0.1:${port}`, 'localhost', `LocalHost:${port}`, '[::1]', `[::1]:${port}`];
+    for (const host of own) expect(await statusFor('/health/live', `Host: ${host}\r\n`), host).toBe('200');
+    // A page of evil.example whose name is made to mean 127.0.0.1 once it has loaded.
+    const others = [
+      'evil.example',
+      `evil.example:${port}`,
+      '127.0.0.1.evil.example',
+      'localhost:1@evil',
+      '10.0.0.1',
+      '',
+    ];
+    for (const host of others) expect(await statusFor('/metrics', `Host: ${host}\r\n`), host).toBe('421');
+    expect(await statusFor('http://evil.example/metrics', 'Host: localhost\r\n')).toBe('421');
+    expect(await raw('GET /metrics HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.1 421 /);
   });
 
   it('shows no stack and no detail of a failure', async () => {

@@ -1,6 +1,10 @@
-// The admin port: whether the daemon lives, whether it can serve, and its figures. Reads only, no bodies, for 127.0.0.1 alone.
+// The admin port: whether the daemon lives, whether it can serve, and its figures. Reads only, no bodies, for 127.0.0.1 alone, and for those who
+// know it by that name: a page in a browser on this machine comes with the name of its own site.
 import express, { type NextFunction, type Request, type Response } from 'express';
 import { DrainableServer } from '../../kernel/drainable-server.js';
+
+/** The names of this machine to itself, with a port or without. */
+const ownNames = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?$/i;
 
 export interface Readiness {
   readonly ready: boolean;
@@ -14,8 +18,8 @@ export interface AdminOptions {
 }
 
 /**
- * GET /health/live: 200 while the process answers. GET /health/ready: 200, or 503 with the checks that fail. GET /metrics. The caller
- * listens, on 127.0.0.1: nothing here is authenticated.
+ * Who names another host than this machine's own hears 421. GET /health/live: 200 while the process answers. GET /health/ready: 200, or
+ * 503 with the checks that fail. GET /metrics. The caller listens, on 127.0.0.1: nothing here is authenticated.
  */
 export function createAdminServer({ ready, metrics }: AdminOptions): DrainableServer {
   const server = new DrainableServer({
@@ -28,6 +32,7 @@ export function createAdminServer({ ready, metrics }: AdminOptions): DrainableSe
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
+  app.use(ownNameOnly);
   app.use(readsOnly);
   app.get('/health/live', (_request, response) => void response.json({ live: true }));
   app.get('/health/ready', (_request, response) => {
@@ -47,6 +52,13 @@ export function createAdminServer({ ready, metrics }: AdminOptions): DrainableSe
   app.use(failed);
   server.on('request', app);
   return server;
+}
+
+/** 421 (RFC 9110, 15.5.20). A target with an authority of its own would replace Host. */
+function ownNameOnly(request: Request, response: Response, next: NextFunction): void {
+  if (ownNames.test(request.headers.host ?? '') && request.url.startsWith('/')) next();
+  else
+    response.set('connection', 'close').status(421).json({ message: 'this port answers to 127.0.0.1 and localhost' });
 }
 
 function readsOnly(request: Request, response: Response, next: NextFunction): void {

@@ -217,3 +217,16 @@ export class ConnectionTable {
     this.#told(reason);
   }
 }
+
+/** Connections were dropped for want of room so short a time ago that it may go on. */
+const recentMs = 60_000;
+
+/** For the health report: not well while connections are dropped for want of room; what was dropped since the start is told for good. */
+export function connectionsCheck(state: ConnectionState): { readonly ok: boolean; readonly detail?: string } {
+  const { open, unproven, crowdedMsAgo } = state;
+  const dropped = dropReasons.filter((reason) => state.dropped[reason] > 0);
+  const ok = crowdedMsAgo === undefined || crowdedMsAgo > recentMs;
+  if (dropped.length === 0) return { ok };
+  const counts = dropped.map((reason) => `${reason} ${state.dropped[reason]}`).join(', ');
+  return { ok, detail: `${open} open, ${unproven} of them unproven; dropped since the start: ${counts}` };
+}

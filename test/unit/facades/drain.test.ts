@@ -122,7 +122,7 @@ it('the admin port drains alike, and finishes what it was reading', async () => 
   const half = await Speaker.on(endpoint);
   await half.say('GET /health/li');
   const scrape = await Speaker.on(endpoint);
-  await scrape.say('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n');
+  await scrape.say('GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n');
   await until(() => asked);
   const drained = server.drain();
   await Promise.all([silent.closed, half.closed]);
