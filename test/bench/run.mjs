@@ -1,13 +1,16 @@
 // The bench: Encrypt of 32 bytes, signed, authorized, in the token, audit on disk, against a bare node:http server and a raw PKCS#11 loop,
 // in one run on the same cores. Figures are medians of the rounds; what counts are the ratios, since machines are noisy.
 //   npm run bench -- [--rounds 3] [--seconds 8] [--markdown FILE] [--profile] [--soak REQUESTS]
+//   npm run bench -- --hostile [--seconds 8]
 // --profile adds where the time of a request goes, --soak what memory does over so many requests.
+// --hostile is another bench: memory and service under 10 000 connections of strangers.
 import { execFileSync, fork, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms';
+import { hostile, hostileReport } from './hostile.mjs';
 import { wrkScript } from './presign.mjs';
 import { cpuMs, family, residentMb } from './processes.mjs';
 import { profileTable } from './profile.mjs';
@@ -20,6 +23,7 @@ const { values: options } = parseArgs({
     markdown: { type: 'string' },
     profile: { type: 'boolean', default: false },
     soak: { type: 'string', default: '0' },
+    hostile: { type: 'boolean', default: false },
   },
 });
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
@@ -215,10 +219,24 @@ async function profile() {
   return profileTable(folder, requests);
 }
 
-try {
+async function underAttack() {
+  const daemon = await startDaemon();
+  const keyId = await createKey(daemon.env);
+  const script = loadFor(daemon.env, keyId);
+  wrk(portOf(daemon.env), script, 64, 4); // as large as work makes it
+  const { pid } = family(daemon.pid).find(({ role }) => role === 'gateway');
+  const rows = await hostile({ env: daemon.env, gateway: pid, keyId, seconds });
+  await daemon.stop();
+  return `${hostileReport(rows)}\n`;
+}
+
+async function usual() {
   const results = await compare();
-  const table = options.profile ? await profile() : undefined;
-  const text = report(results, table);
+  return report(results, options.profile ? await profile() : undefined);
+}
+
+try {
+  const text = options.hostile ? await underAttack() : await usual();
   console.log(text);
   if (options.markdown !== undefined) writeFileSync(options.markdown, text);
 } finally {

@@ -1,12 +1,13 @@
 // The AWS façade on in-memory ports whose server the test holds, and sockets on which it is spoken to by hand.
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { createAuthenticator } from '../../../src/authn/authenticate.js';
+import { ConnectionTable } from '../../../src/facades/aws-json/connections.js';
 import { createAwsJsonServer } from '../../../src/facades/aws-json/server.js';
 import { type RawAnswer, bytesOf, exchange, parseAnswer, signed } from '../../support/raw-http.js';
 import { accounts, region, startLine } from '../../support/line.js';
 
 /** `hurry`: Node looks for requests that take too long every few milliseconds, and gives them no time. */
-export async function startBareLine({ hurry = false } = {}) {
+export async function startBareLine({ hurry = false, connections = new ConnectionTable() } = {}) {
   const line = await startLine();
   const authenticator = createAuthenticator({
     credentials: line.store.credentials,
@@ -24,6 +25,7 @@ export async function startBareLine({ hurry = false } = {}) {
       defaultRegion: region,
       fault: (error) => line.faults.push(error),
     },
+    connections,
     started: () => (started += 1),
     ended: (operation, outcome) => outcomes.push(`${operation} ${outcome}`),
   });
