@@ -136,6 +136,28 @@ describe('headers', () => {
   });
 });
 
+it('answers with headers spelled as AWS spells them, for clients that compare', async () => {
+  const written = (text: string): string[] =>
+    text
+      .slice(0, text.indexOf('\r\n\r\n'))
+      .split('\r\n')
+      .slice(1)
+      .map((each) => each.slice(0, each.indexOf(':')));
+  const client = await line.speaker();
+  await client.say(line.call('ListKeys'));
+  await until(() => client.text.includes('"Keys"'));
+  const stranger = await line.speaker();
+  await stranger.say(`${line.claimed(2)}{}`);
+  // Written on the bare socket.
+  const unparsed = await line.speaker();
+  await unparsed.say('nonsense\r\n\r\n');
+  await Promise.all([stranger.closed, unparsed.closed]);
+  for (const { text } of [client, stranger, unparsed])
+    expect(written(text)).toEqual(
+      expect.arrayContaining(['Content-Length', 'Content-Type', 'x-amzn-RequestId', 'Date']),
+    );
+});
+
 describe('a connection', () => {
   it('ends with the first answer to a stranger, and lasts for who has signed well', async () => {
     const stranger = await line.speaker();
