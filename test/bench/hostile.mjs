@@ -32,7 +32,7 @@ export async function hostile({ env, gateway, keyId, seconds }) {
       most = Math.max(most, residentMb(gateway));
       await sleep(100);
     }
-    strangers.disconnect();
+    strangers.kill('SIGKILL');
     await new Promise((resolve) => strangers.once('exit', resolve));
     await sleep(1000);
     return { kind: these.join(', '), before, most, ...counts, kept: kept.result(), fresh: fresh.result() };

@@ -57,9 +57,15 @@ export function receive(
   request.on('end', () => body.end());
 }
 
-/** Lets what still comes of the body go at once: a stream that nobody reads would keep each piece of it. */
+/**
+ * Gives up on the body: what the parser still finds of it is let go at once, and nothing more is read. A stream that nobody reads would keep
+ * each piece of it, and one that flows would go on asking for more.
+ */
 export function discard(request: IncomingMessage): void {
-  request.removeAllListeners('data').removeAllListeners('end').resume();
+  request.removeAllListeners('data').removeAllListeners('end');
+  request.push = () => true;
+  request._read = () => undefined;
+  request.socket.pause();
 }
 
 class Body {

@@ -96,7 +96,8 @@ function serve(facade: Facade, request: IncomingMessage, response: ServerRespons
   if (isAwaited) response.writeContinue();
   const budget = connection.proven ? facade.budgets.proven : facade.budgets.unproven;
   receive(request, statedBytes, budget, (body, heldBytes, refusal) => {
-    void answer(facade, call, refusal ?? claim, body).finally(() => budget.giveBack(heldBytes));
+    const answered = answer(facade, call, refusal ?? claim, body);
+    if (heldBytes > 0) void answered.finally(() => budget.giveBack(heldBytes));
   });
 }
 
@@ -151,6 +152,8 @@ function finish(connection: Connection, request: IncomingMessage, headers: strin
   // Node calls it once the answer has left.
   socket.destroySoon = () => {
     socket.end();
+    // Chunks cost more to read than to send: they are left where they are.
+    if (statedBytesOf(request) !== undefined) socket.resume();
     const lingering = setTimeout(() => socket.destroy(), lingerMs).unref();
     socket.once('close', () => clearTimeout(lingering));
   };
