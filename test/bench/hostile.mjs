@@ -44,7 +44,7 @@ export async function hostile({ env, gateway, keyId, seconds }) {
       region: env.AWS_REGION,
       credentials: { accessKeyId: env.AWS_ACCESS_KEY_ID, secretAccessKey: env.AWS_SECRET_ACCESS_KEY },
       maxAttempts: 1,
-      requestHandler: { httpAgent: new Agent({ keepAlive }), requestTimeout: 5000 },
+      requestHandler: { httpAgent: new Agent({ keepAlive }), requestTimeout: 5000, throwOnRequestTimeout: true },
     });
     const took = [];
     let failed = 0;

@@ -31,15 +31,15 @@ export interface ConnectionLimits {
 
 export const usualLimits: ConnectionLimits = {
   connections: 10_000,
-  unproven: 1024,
-  unprovenOfSource: 512,
+  unproven: 512,
+  unprovenOfSource: 384,
   unprovenCalls: 16,
   firstSignatureMs: 10_000,
 };
 
 export class Connection {
   readonly socket: Socket;
-  /** The peer's. Undefined on a UNIX socket. */
+  /** The peer's. Undefined on a UNIX socket, and when the peer has gone already. */
   readonly address: string | undefined;
   /** What strangers are told apart by. Whoever may use a UNIX socket is not told from others. */
   readonly source: string | undefined;
@@ -74,8 +74,8 @@ export class Connection {
 
   /** Whether its peer has gone. */
   get isBroken(): boolean {
-    // A connection that was reset has no peer any more; one on a UNIX socket never has.
-    return !this.socket.writable || (this.address !== undefined && peerOf(this.socket) === undefined);
+    // A connection that was reset, be it before it was accepted, has no peer any more; one on a UNIX socket has no addresses at all.
+    return !this.socket.writable || (this.socket.localAddress !== undefined && peerOf(this.socket) === undefined);
   }
 }
 

@@ -193,9 +193,9 @@ describe('a connection', () => {
     expect(client.isClosed).toBe(false);
   });
 
-  it('without an address is no broken one', async () => {
+  it('without addresses, as a UNIX socket is, is no broken one', async () => {
     line.server.prependListener('connection', (socket: Socket) =>
-      Object.defineProperty(socket, 'remoteAddress', { value: undefined }),
+      Object.defineProperties(socket, { remoteAddress: { value: undefined }, localAddress: { value: undefined } }),
     );
     const answer = await line.exchange('nonsense\r\n\r\n');
     expect(answer.status).toBe(400);
