@@ -171,7 +171,7 @@ describe('a request that is not signed as it should be', () => {
     ['//', '//'],
     ['an empty query', '/?'],
     ['in absolute form', undefined],
-  ])('a path that is the usual one: %s', async (_what, path = `${user.daemon.endpoint.href}`) => {
+  ])('a path that is the usual one: %s', async (_what, path = user.daemon.endpoint.href) => {
     const answer = await user.send({ ...user.sign(), path });
     expect(answer.status, answer.text).toBe(200);
   });

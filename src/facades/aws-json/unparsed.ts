@@ -19,7 +19,6 @@ export function refusalOf(error: NodeJS.ErrnoException, connection: Connection):
   return undefined;
 }
 
-
 /** Writes the answer and closes the connection when it has left. */
 export function writeLast(socket: Socket, { status, headers, text }: Answer): void {
   let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;

@@ -15,7 +15,8 @@ type Headers = Readonly<Record<string, string>>;
 function signed(extra: Headers = { 'X-Amz-Date': amzDate }, host = '127.0.0.1:4599'): Record<string, string> {
   const request = { host, method: 'POST', path: '/', service: 'kms', region: 'eu-west-1', body };
   const headers = { 'X-Amz-Target': 'TrentService.ListKeys', ...extra };
-  return aws4.sign({ ...request, headers }, credentials).headers as Record<string, string>;
+  const { headers: all = {} } = aws4.sign({ ...request, headers }, credentials);
+  return Object.fromEntries(Object.entries(all).map(([name, value]) => [name, String(value)]));
 }
 
 function verify(headers: Headers, url = '/'): boolean {
