@@ -5,64 +5,45 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { AuditDamagedError } from './audit/recover.js';
 import { describe, verifyInBackground, type BackgroundVerification } from './audit/background.js';
-import { openAuditLane, type AuditLane } from './audit/lane.js';
+import { openAuditLane } from './audit/lane.js';
 import { newestRecordMs } from './audit/newest.js';
 import { createAuthenticator } from './authn/authenticate.js';
 import { ensureRootCredentials, type AuditCreation } from './authn/root-credentials.js';
 import type { FatalCode, FromGateway, GatewayConfig, Listener, ToGateway } from './config/processes.js';
-import { createAdminServer, type Readiness } from './facades/admin/server.js';
-import { connectionsCheck, ConnectionTable } from './facades/aws-json/connections.js';
+import { createAdminServer } from './facades/admin/server.js';
+import { ConnectionTable } from './facades/aws-json/connections.js';
 import { createAwsJsonServer } from './facades/aws-json/server.js';
+import type { Gateway } from './gateway/gateway.js';
+import { createReadiness } from './gateway/readiness.js';
+import { lookAtUnsettled, settleAudit, settler } from './gateway/settle.js';
+import { upkeepJob } from './gateway/upkeep.js';
 import { systemClock } from './kernel/clock.js';
 import type { DrainableServer } from './kernel/drainable-server.js';
 import { BridgeError } from './kernel/errors.js';
 import { systemRandom } from './kernel/random.js';
-import { isAbandoned, laneIncarnation } from './model/lane.js';
+import { laneIncarnation } from './model/lane.js';
 import type { Services } from './operations/define.js';
 import { Budgets } from './pipeline/budgets.js';
-import { closeInterrupted } from './pipeline/interrupted.js';
-import { deleteDueKeys, reconcile, settleStaleCreations, type OnFailure } from './pipeline/maintenance.js';
 import { createMessageCount } from './pipeline/message-count.js';
-import { SecondLook } from './pipeline/second-look.js';
 import { audited, noticed } from './pipeline/service-event.js';
-import type { Store } from './ports/store.js';
 import { ignoreTerminalSignals } from './kernel/terminal-signals.js';
 import { ClockKeeper } from './process/clock-keeper.js';
 import { presentPoint } from './process/clock-point.js';
 import { FatalError } from './process/fatal.js';
-import { runJob, type Job } from './process/jobs.js';
+import type { Job } from './process/jobs.js';
 import { createFaultLog } from './process/fault-log.js';
 import { createLog, type Log } from './process/log.js';
-import { createMetrics, type Metrics } from './process/metrics.js';
+import { createMetrics } from './process/metrics.js';
 import { type Endpoint, openEndpoint } from './process/endpoint.js';
 import { listenOn } from './process/ports.js';
 import { StoreOpenError } from './store/backend.js';
 import { openStore } from './store/open.js';
 import { createRegionTokens, type RegionTokens } from './token/regions.js';
 
-const upkeepEveryMs = 60_000;
 /** How long a start waits for its reconcile. */
 const settleFirstMs = 2_000;
-/** Between two slices of the look at all seals, each some milliseconds of the token's time at most. */
-const sealPauseMs = 20;
-const auditRetryMs = 1000;
 /** Of one account: a quarter of the places that a gateway has. */
 const requestsInFlight = 1024;
-
-interface Gateway {
-  readonly config: GatewayConfig;
-  readonly services: Services;
-  readonly store: Store;
-  readonly audit: AuditLane;
-  readonly tokens: RegionTokens;
-  readonly keeper: ClockKeeper;
-  readonly connections: ConnectionTable;
-  readonly metrics: Metrics;
-  readonly log: Log;
-  readonly incarnation: number;
-  /** What runs beside the requests ends with it. */
-  readonly ending: AbortController;
-}
 
 /** Bound sockets of the supervisor's. */
 type Sockets = ReadonlyMap<Listener, unknown>;
@@ -130,7 +111,6 @@ async function start(config: GatewayConfig, tokens: RegionTokens, sockets: Socke
   const settling = settle(config.defaultRegion);
   await Promise.race([settling, pause(settleFirstMs)]);
   settling.catch((error: unknown) => log.error(`reconcile of ${config.defaultRegion} failed: ${String(error)}`));
-  // A look at what is unfinished elsewhere starts that Region's token, and its reconcile with it.
   for (const { region } of config.regions) {
     if (region !== config.defaultRegion) void lookAtUnsettled(gateway, region).catch(() => undefined);
   }
@@ -141,18 +121,11 @@ async function start(config: GatewayConfig, tokens: RegionTokens, sockets: Socke
   const server = createServer(gateway);
   const endpoint = await openEndpoint(server, sockets, config.tls, log);
   const verification = sockets.has('admin') ? verifyAudit(gateway) : undefined;
-  const admin = verification === undefined ? undefined : createAdmin(gateway, verification);
+  const admin = verification === undefined ? undefined : createAdminServer(createReadiness(gateway, verification));
   if (admin !== undefined) await listenOn(admin, sockets.get('admin'), 'admin port');
   const job = upkeepJob(gateway);
   send({ type: 'ready', ...(rootCredentials === undefined ? {} : { rootCredentials }) });
   return { ...endpoint, stop: () => end(gateway, server, admin, job, verification) };
-}
-
-async function lookAtUnsettled(gateway: Gateway, region: string): Promise<void> {
-  for await (const key of gateway.store.keys.unsettled(region, abandoned(gateway))) {
-    gateway.log.debug(`${region}: key ${key.keyId} was left unfinished`);
-    return;
-  }
 }
 
 const logOf = ({ lane, log }: GatewayConfig): Log => createLog(`gateway-${lane}`, log.style, log.level);
@@ -262,116 +235,6 @@ function createServer({ config, services, store, connections, metrics, log }: Ga
   });
 }
 
-/** Looks whether a Region's token is the right one each time it is up, and settles the Region the first time it is. */
-function settler(gateway: Gateway): (region: string) => Promise<void> {
-  const settled = new Map<string, Promise<void>>();
-  const settle = async (region: string): Promise<void> => {
-    const { services, log } = gateway;
-    const {
-      settled: done,
-      missing,
-      unknown,
-    } = await reconcile(services, region, abandoned(gateway), onFailure(log, region));
-    if (done > 0)
-      log.warn(`${region}: finished or undid ${done} key creations or rotations that a crash had interrupted`);
-    if (missing.count > 0)
-      log.error(
-        `${region}: the token does not hold the material of ${missing.count} keys: ${missing.first.join(', ')}${missing.count > missing.first.length ? ' …' : ''}`,
-      );
-    if (unknown > 0)
-      log.warn(`${region}: the token holds ${unknown} keys that the store does not know; they are left alone`);
-    // Health is that of the first gateway.
-    if (gateway.config.lane === 0)
-      checkAllSeals(gateway, region).catch((error: unknown) =>
-        log.error(`${region}: the seals were not all checked: ${String(error)}`),
-      );
-  };
-  return async (region) => {
-    const wrong = await gateway.store.wrongToken(region);
-    if (wrong !== undefined) {
-      gateway.tokens.down(region, 'token-unsafe');
-      throw new Error(`${wrong}: the Region is not served with it`);
-    }
-    const settling = settled.get(region) ?? settle(region);
-    settled.set(region, settling);
-    settling.catch(() => settled.delete(region));
-    await settling;
-  };
-}
-
-/** So that health names each broken row, also those that nobody asks for. A row is refused when it is used, whether this came to it or not. */
-async function checkAllSeals({ store, log, ending }: Gateway, region: string): Promise<void> {
-  let rows = 0;
-  for await (const slice of store.keys.checkSeals(region)) {
-    rows += slice;
-    await pause(sealPauseMs);
-    if (ending.signal.aborted) return;
-  }
-  log.info(`${region}: the seals of ${rows} keys were checked`);
-}
-
-const abandoned =
-  ({ config, incarnation }: Gateway) =>
-  (other: number): boolean =>
-    isAbandoned(other, incarnation, config.gateways);
-
-const onFailure =
-  (log: Log, region: string): OnFailure =>
-  (key, error) =>
-    log.error(`${region}: key ${key.keyId}: ${String(error)}; what is left is tried again later`);
-
-function upkeepJob({ config, services, store, keeper, log, incarnation }: Gateway): Job {
-  const secondLook = new SecondLook(systemClock);
-  return runJob({
-    name: 'upkeep',
-    everyMs: upkeepEveryMs,
-    leases: store.leases,
-    holder: String(incarnation),
-    clock: systemClock,
-    log,
-    run: async () => {
-      const clockBelieved = await isBelieved(keeper, log);
-      const evidence = { secondLook, clockBelieved };
-      for (const { region } of config.regions) {
-        try {
-          await deleteDueKeys(services, region, evidence, onFailure(log, region));
-          await settleStaleCreations(services, region, evidence, onFailure(log, region));
-        } catch (error) {
-          log.error(`upkeep of ${region}: ${String(error)}`);
-        }
-      }
-    },
-  });
-}
-
-/** A word that is not on record does not count, nor a look that could not be kept. */
-async function isBelieved(keeper: ClockKeeper, log: Log): Promise<boolean> {
-  try {
-    return (await keeper.look()) === undefined;
-  } catch (error) {
-    log.error(`no scheduled deletion is carried out, the clock cannot be judged: ${String(error)}`);
-    return false;
-  }
-}
-
-/** Gives what a crash interrupted its end in the log. A disk that is full at the start is waited for. */
-async function settleAudit({ services, audit, log }: Gateway): Promise<void> {
-  // Taken once: the lane forgets an intent when its event is handed in, also when it cannot be written then.
-  for (const intent of [...audit.unfinishedIntents()]) {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await closeInterrupted(services, intent);
-        break;
-      } catch (error) {
-        const { writable, reason } = audit.state();
-        if (writable) throw error;
-        if (attempt === 0) log.error(`the audit log cannot be written (${reason ?? ''}): waiting until it can`);
-        await new Promise((resolve) => setTimeout(resolve, auditRetryMs));
-      }
-    }
-  }
-}
-
 const auditAccessKey =
   ({ services, config }: Gateway): AuditCreation =>
   (accountId, accessKeyId, create) =>
@@ -380,9 +243,6 @@ const auditAccessKey =
       { eventName: 'CreateAccessKey', region: config.defaultRegion, accountId, details: { accessKeyId, root: true } },
       create,
     );
-
-const detailOf = (what: readonly string[]): { readonly detail?: string } =>
-  what.length === 0 ? {} : { detail: what.join(' ') };
 
 /** By the gateway that has the admin port, for all lanes: one pace for the one disk, and all it finds is in health and metrics. */
 function verifyAudit({ audit, services, config, log }: Gateway): BackgroundVerification {
@@ -400,52 +260,6 @@ function verifyAudit({ audit, services, config, log }: Gateway): BackgroundVerif
       }).catch((error: unknown) => log.error(`AuditDamaged is not in the audit log: ${String(error)}`));
     },
   });
-}
-
-function createAdmin(
-  { audit, store, tokens, keeper, connections, metrics, config }: Gateway,
-  verification: BackgroundVerification,
-): DrainableServer {
-  const ready = (): Readiness => {
-    const { writable, reason } = audit.state();
-    const broken = store.integrityFailures();
-    const token = tokens.isUp(config.defaultRegion);
-    const verified = verification.state();
-    const doubt = keeper.doubt();
-    const fault = store.fault();
-    return {
-      ready: writable && token && fault === undefined,
-      checks: {
-        audit: { ok: writable, ...(reason === undefined ? {} : { detail: reason }) },
-        token: { ok: token },
-        store: { ok: fault === undefined, ...(fault === undefined ? {} : { detail: fault }) },
-        // A Region that is not served does the others no harm, but somebody should look.
-        regions: { ok: tokens.broken().size === 0, ...detailOf([...tokens.broken()].map((each) => each.join(': '))) },
-        // A broken row is refused and the rest is served: a reason for an alarm, not for taking the daemon out of service.
-        integrity: { ok: broken.length === 0, ...detailOf(broken) },
-        // An alarm too.
-        auditVerified: { ok: verified.state !== 'damaged', detail: verified.detail },
-        clock: { ok: doubt === undefined, ...detailOf(doubt === undefined ? [] : [doubt]) },
-        // So is a crowd: who has signed well keeps his connection.
-        connections: connectionsCheck(connections.state()),
-      },
-    };
-  };
-  const text = (): Promise<string> => {
-    metrics.auditWritable(audit.state().writable);
-    metrics.clockBelieved(keeper.doubt() === undefined);
-    const { open, unproven } = connections.state();
-    metrics.connections(open, unproven);
-    metrics.integrityFailures(store.integrityFailures().length);
-    const { damagedLanes, records, endedAtMs } = verification.state();
-    metrics.auditVerified(damagedLanes, records, endedAtMs);
-    for (const { region } of config.regions) {
-      metrics.tokenUp(region, tokens.isUp(region));
-      metrics.tokenBroken(region, tokens.broken().has(region));
-    }
-    return metrics.text();
-  };
-  return createAdminServer({ ready, metrics: text });
 }
 
 async function end(

@@ -1,0 +1,45 @@
+// What is due from time to time: deletions, by a clock that is believed, and creations that will never end.
+import { systemClock } from '../kernel/clock.js';
+import { deleteDueKeys, settleStaleCreations } from '../pipeline/maintenance.js';
+import { SecondLook } from '../pipeline/second-look.js';
+import type { ClockKeeper } from '../process/clock-keeper.js';
+import { runJob, type Job } from '../process/jobs.js';
+import type { Log } from '../process/log.js';
+import type { Gateway } from './gateway.js';
+import { onFailure } from './settle.js';
+
+const everyMs = 60_000;
+
+export function upkeepJob({ config, services, store, keeper, log, incarnation }: Gateway): Job {
+  const secondLook = new SecondLook(systemClock);
+  return runJob({
+    name: 'upkeep',
+    everyMs,
+    leases: store.leases,
+    holder: String(incarnation),
+    clock: systemClock,
+    log,
+    run: async () => {
+      const clockBelieved = await isBelieved(keeper, log);
+      const evidence = { secondLook, clockBelieved };
+      for (const { region } of config.regions) {
+        try {
+          await deleteDueKeys(services, region, evidence, onFailure(log, region));
+          await settleStaleCreations(services, region, evidence, onFailure(log, region));
+        } catch (error) {
+          log.error(`upkeep of ${region}: ${String(error)}`);
+        }
+      }
+    },
+  });
+}
+
+/** A word that is not on record does not count, nor a look that could not be kept. */
+async function isBelieved(keeper: ClockKeeper, log: Log): Promise<boolean> {
+  try {
+    return (await keeper.look()) === undefined;
+  } catch (error) {
+    log.error(`no scheduled deletion is carried out, the clock cannot be judged: ${String(error)}`);
+    return false;
+  }
+}
