@@ -5,7 +5,7 @@ import { BridgeError } from '../../kernel/errors.js';
 
 const mostBytes = 1_048_576;
 /** Of each body, outside the budget: whoever fills it with large ones keeps nobody's usual request out. */
-const freeBytes = 16_384;
+const freeBytes = 8_192;
 /** A body whose length was not stated comes in so many pieces at most, and with so much around them: each costs as much as a packet. */
 const mostPieces = 1024;
 const mostWireBytes = 2 * mostBytes;

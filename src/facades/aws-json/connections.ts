@@ -20,7 +20,7 @@ export type DropReason = (typeof dropReasons)[number];
 
 export interface ConnectionLimits {
   readonly connections: number;
-  /** Of these, such as no signature was good on yet: each may hold 16 KiB of headers and as much of a body. */
+  /** Of these, such as no signature was good on yet: each may hold 16 KiB of headers and 8 KiB of a body. */
   readonly unproven: number;
   /** Of these, such as come from one IPv4 address or one IPv6 network (/64). A proxy's clients share one; so only strangers are counted. */
   readonly unprovenOfSource: number;
@@ -31,8 +31,8 @@ export interface ConnectionLimits {
 
 export const usualLimits: ConnectionLimits = {
   connections: 10_000,
-  unproven: 512,
-  unprovenOfSource: 384,
+  unproven: 1024,
+  unprovenOfSource: 768,
   unprovenCalls: 16,
   firstSignatureMs: 10_000,
 };
