@@ -255,15 +255,17 @@ describe('a process that dies', () => {
   });
 
   it.each(['wrong-pin', 'login-unclear', 'token-unsafe', 'pin-file', 'configuration'])(
-    'a host whose successor says %s ends the daemon',
+    'a host whose successor says %s is the last of its Region, not of a daemon that serves others',
     async (code) => {
       const daemon = place.start();
       await place.ready();
       place.turn('fatal-us-east-1', code);
       process.kill(place.starts('token-host')[0]!.pid, 'SIGKILL');
-      expect(await daemon.ended).toBe(1);
-      expect(daemon.errors()).toContain(`hsm-bridge: ${code} of us-east-1: do this`);
+      await until(() => place.events().some(({ heard }) => heard?.region === 'us-east-1' && heard.broken === true));
+      expect(daemon.errors()).toContain(`${code} of us-east-1: do this`);
       expect(place.starts('token-host')).toHaveLength(2);
+      expect(await daemon.stop()).toBe(0);
+      place.expectNothingLeft();
     },
   );
 
