@@ -36,6 +36,7 @@ import { createLog, type Log } from './process/log.js';
 import { createMetrics } from './process/metrics.js';
 import { type Endpoint, openEndpoint } from './process/endpoint.js';
 import { listenOn } from './process/ports.js';
+import type { Asker } from './ports/token.js';
 import { StoreOpenError } from './store/backend.js';
 import { openStore } from './store/open.js';
 import { createRegionTokens, type RegionTokens } from './token/regions.js';
@@ -157,7 +158,7 @@ async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gatewa
     clock: systemClock,
     random: systemRandom,
     incarnation,
-    token: (region: string) => tokens.of(region),
+    token: (region: string, asker: Asker) => tokens.of(region, asker),
   };
   const services = { ...base, countMessage: createMessageCount(base) };
   const note = (eventName: string, details: Readonly<Record<string, string>>): void => {

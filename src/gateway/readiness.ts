@@ -44,6 +44,7 @@ export function createReadiness(
     for (const { region } of config.regions) {
       metrics.tokenUp(region, tokens.isUp(region));
       metrics.tokenBroken(region, tokens.broken().has(region));
+      metrics.tokenWaiting(region, tokens.waiting(region));
     }
     return metrics.text();
   };

@@ -2,17 +2,17 @@
 // in the token is never destroyed because of a row, which may be an older one put back: only after a record in the token itself.
 import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, ckaIdOf, type BackingKey, type Key } from '../model/key.js';
-import { NothingMade } from '../ports/token.js';
+import { NothingMade, theDaemon, type Asker } from '../ports/token.js';
 import type { Services } from './define.js';
 
 /** A fresh KeyMaterialId: 64 hex digits. */
 export const newMaterialId = (services: Services): string => services.random.bytes(32).toString('hex');
 
 /** Generates the material that `key.pendingMaterialId` announces and records it as current. */
-export async function generatePending(services: Services, key: Key): Promise<Key> {
+export async function generatePending(services: Services, key: Key, asker: Asker): Promise<Key> {
   const materialId = key.pendingMaterialId;
   if (materialId === undefined) throw new Error('no material was announced');
-  await services.token(key.region).generateKey(ckaIdOf(materialId));
+  await services.token(key.region, asker).generateKey(ckaIdOf(materialId));
   return adopt(services, key, materialId);
 }
 
@@ -20,10 +20,10 @@ export async function generatePending(services: Services, key: Key): Promise<Key
 export const isNothingMade = (error: unknown): boolean =>
   error instanceof NothingMade || (error instanceof BridgeError && error.code === 'ThrottlingException');
 
-/** Has the token the material that the row only announces? */
+/** Has the token the material that the row only announces? Asked by the daemon for itself. */
 export async function isPendingMade(services: Services, key: Key): Promise<boolean> {
   const materialId = key.pendingMaterialId;
-  return materialId !== undefined && services.token(key.region).holds(ckaIdOf(materialId));
+  return materialId !== undefined && services.token(key.region, theDaemon).holds(ckaIdOf(materialId));
 }
 
 /** Records announced material as current. It may be repeated after a crash. */
@@ -46,9 +46,9 @@ export function materialOf(key: Key): Buffer[] {
   return key.pendingMaterialId === undefined ? ids : [...ids, ckaIdOf(key.pendingMaterialId)];
 }
 
-/** Lets the token know of a deletion. KMSInvalidStateException when it cannot record any. */
+/** Lets the token know of a deletion that the key's account has asked for. KMSInvalidStateException when it cannot record any. */
 export async function recordDeletion(services: Services, key: Key, deletionAtMs: number): Promise<void> {
-  if (await services.token(key.region).scheduleDestruction(materialOf(key), deletionAtMs)) return;
+  if (await services.token(key.region, key.accountId).scheduleDestruction(materialOf(key), deletionAtMs)) return;
   throw new BridgeError(
     'KMSInvalidStateException',
     `${arnOfKey(key)} is in a token that cannot record a deletion: disable the key instead.`,
@@ -58,7 +58,7 @@ export async function recordDeletion(services: Services, key: Key, deletionAtMs:
 /**
  * Gives an enabled key a further generation; ciphertexts of the older ones stay readable. What an earlier attempt announced and the token
  * made is taken; what it did not make is never made again: a generation that was not answered may happen yet, and two objects of one
- * CKA_ID would be two keys.
+ * CKA_ID would be two keys. The daemon does it for itself, whoever's call it came with.
  */
 export async function rotate(services: Services, key: Key): Promise<Key> {
   const earlier = key.pendingMaterialId;
@@ -68,5 +68,5 @@ export async function rotate(services: Services, key: Key): Promise<Key> {
     pendingMaterialId: newMaterialId(services),
     incarnation: services.incarnation,
   }));
-  return generatePending(services, announced);
+  return generatePending(services, announced, theDaemon);
 }

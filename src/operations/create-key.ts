@@ -127,7 +127,7 @@ export const createKey = define({
     };
     await services.store.keys.insert(row);
     try {
-      return { key: await generatePending(services, row) };
+      return { key: await generatePending(services, row, accountId) };
     } catch (error) {
       if (isNothingMade(error)) await services.store.keys.remove(row);
       throw error;

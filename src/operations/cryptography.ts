@@ -59,7 +59,7 @@ export const encrypt = define({
   run: async (input, call): Promise<Encrypted> => {
     const { key, material } = await sealing(call, 0);
     const aad = material.aad(input.EncryptionContext);
-    const sealed = await call.services.token(key.region).encrypt(material.ckaId, aad, input.Plaintext);
+    const sealed = await call.services.token(key.region, call.accountId).encrypt(material.ckaId, aad, input.Plaintext);
     return {
       CiphertextBlob: Buffer.concat([material.header, sealed]),
       KeyId: arnOfKey(key),
@@ -160,7 +160,7 @@ export const reEncrypt = define({
     const from = opening(source, parts);
     const { key: destination, material: to } = await sealing(call, 1);
     const sealed = await call.services
-      .token(call.region)
+      .token(call.region, call.accountId)
       .reEncrypt(
         { ckaId: from.ckaId, aad: from.aad(input.SourceEncryptionContext), sealed: parts.sealed },
         { ckaId: to.ckaId, aad: to.aad(input.DestinationEncryptionContext) },
@@ -212,7 +212,9 @@ async function open(input: CiphertextInput, context: EncryptionContext, call: Ca
   const key = keyAt(call, 0);
   const parts = partsOf(input);
   const material = opening(key, parts);
-  const plaintext = await call.services.token(key.region).decrypt(material.ckaId, material.aad(context), parts.sealed);
+  const plaintext = await call.services
+    .token(key.region, call.accountId)
+    .decrypt(material.ckaId, material.aad(context), parts.sealed);
   return { material, plaintext };
 }
 

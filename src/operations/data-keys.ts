@@ -49,7 +49,7 @@ export const generateDataKey = define({
     const { key, material } = await sealing(call, 0);
     const aad = material.aad(input.EncryptionContext);
     const { plaintext, sealed } = await call.services
-      .token(key.region)
+      .token(key.region, call.accountId)
       .generateDataKey(material.ckaId, aad, lengthOf(input));
     return {
       CiphertextBlob: Buffer.concat([material.header, sealed]),
@@ -79,7 +79,7 @@ export const generateDataKeyWithoutPlaintext = define({
     const { key, material } = await sealing(call, 0);
     const aad = material.aad(input.EncryptionContext);
     const sealed = await call.services
-      .token(key.region)
+      .token(key.region, call.accountId)
       .generateDataKeyWithoutPlaintext(material.ckaId, aad, lengthOf(input));
     return {
       CiphertextBlob: Buffer.concat([material.header, sealed]),
@@ -112,5 +112,7 @@ export const generateRandom = define({
       );
     }
   },
-  run: async (input, call) => ({ Plaintext: await call.services.token(call.region).random(input.NumberOfBytes ?? 0) }),
+  run: async (input, call) => ({
+    Plaintext: await call.services.token(call.region, call.accountId).random(input.NumberOfBytes ?? 0),
+  }),
 });

@@ -6,7 +6,7 @@ import { arnOfKey, type Alias, type Key, type KeyRef } from '../model/key.js';
 import type { Principal } from '../model/principal.js';
 import type { AuditLog } from '../ports/audit.js';
 import type { Store } from '../ports/store.js';
-import type { Token } from '../ports/token.js';
+import type { Asker, Token } from '../ports/token.js';
 import type { Shape } from './shapes.js';
 
 export type Permission = `kms:${string}`;
@@ -38,7 +38,8 @@ export interface Services {
   readonly random: Random;
   /** This start of this gateway (`laneIncarnation`): rows whose material it is making carry it. */
   readonly incarnation: number;
-  readonly token: (region: string) => Token;
+  /** The Region's token for calls that an account's call needs, or for the daemon's own. */
+  readonly token: (region: string, asker: Asker) => Token;
   /** Resolves when one more message may be encrypted under the key's current backing key; may rotate it first. */
   readonly countMessage: (key: Key) => Promise<Key>;
 }

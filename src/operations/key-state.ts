@@ -137,7 +137,7 @@ export const cancelKeyDeletion = define({
     const { services } = call;
     const seen = cancellable(keyAt(call, 0));
     // The token first: a row that says pending deletion destroys nothing without its record.
-    await services.token(seen.region).cancelDestruction(materialOf(seen));
+    await services.token(seen.region, call.accountId).cancelDestruction(materialOf(seen));
     const key = await services.store.keys.update(seen, (row) => ({
       ...cancellable(row),
       status: 'disabled',

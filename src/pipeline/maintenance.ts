@@ -4,6 +4,7 @@ import { setImmediate as otherWork } from 'node:timers/promises';
 import { BridgeError } from '../kernel/errors.js';
 import { ckaIdOf, type Key } from '../model/key.js';
 import { adopt, isPendingMade, materialOf } from '../operations/backing-key.js';
+import { theDaemon } from '../ports/token.js';
 import type { Services } from '../operations/define.js';
 import type { SecondLook } from './second-look.js';
 import { audited, ofKey } from './service-event.js';
@@ -35,12 +36,14 @@ export async function deleteDueKeys(
     const begun = key.status === 'deleting';
     if (!begun && !(clockBelieved && look.isRipe(`${key.accountId} ${key.keyId} ${key.deletionAtMs}`))) continue;
     // A token that is away would leave two records a minute for each of them.
-    if (!tokenIsThere) await services.token(region).info();
+    if (!tokenIsThere) await services.token(region, theDaemon).info();
     tokenIsThere = true;
     await attempt(key, onFailure, () =>
       audited(services, ofKey('DeleteKey', key), async () => {
         const claimed = await services.store.keys.update(key, claim(services.clock.now()));
-        if (!(await services.token(region).destroyScheduled(materialOf(claimed), claimed.deletionAtMs ?? 0))) {
+        if (
+          !(await services.token(region, theDaemon).destroyScheduled(materialOf(claimed), claimed.deletionAtMs ?? 0))
+        ) {
           await services.store.keys.update(claimed, withoutDeletion);
           throw new BridgeError('KMSInvalidStateException', unrecorded);
         }
@@ -128,7 +131,7 @@ export async function reconcile(
   const lost = new Set<string>();
   for await (const page of keys.materials(region)) for (const id of page) lost.add(id);
   const strange: string[] = [];
-  for (const [n, id] of (await services.token(region).inventory()).entries()) {
+  for (const [n, id] of (await services.token(region, theDaemon).inventory()).entries()) {
     const ckaId = id.toString('hex');
     if (!lost.delete(ckaId)) strange.push(ckaId);
     if (n % objectsAtOnce === 0) await otherWork();

@@ -67,7 +67,16 @@ export const daemonKeys = {
 
 export const isDaemonKey = (ckaId: Buffer): boolean => Object.values(daemonKeys).some((own) => own.equals(ckaId));
 
-/** The token of each served Region. The token host is started when its token is first used. */
+/** What the daemon asks of a token for itself: its own keys, seals of its rows, upkeep. */
+export const theDaemon: unique symbol = Symbol('the daemon');
+
+/** Whose turn a call takes: that of the account whose call of the API it serves, by its id, or the daemon's own. */
+export type Asker = string | typeof theDaemon;
+
+/**
+ * The token of each served Region, for one asker: no other one's calls can keep his waiting for longer than their share, nor fill his room.
+ * The token host is started when its token is first used.
+ */
 export interface Tokens {
-  of(region: string): Token;
+  of(region: string, asker: Asker): Token;
 }

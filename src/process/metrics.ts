@@ -10,6 +10,7 @@ export interface Metrics {
   auditWritable(writable: boolean): void;
   tokenUp(region: string, up: boolean): void;
   tokenBroken(region: string, broken: boolean): void;
+  tokenWaiting(region: string, calls: number): void;
   clockBelieved(believed: boolean): void;
   integrityFailures(count: number): void;
   /** `endedAtMs` undefined: no verification has ended yet. */
@@ -53,6 +54,12 @@ export function createMetrics(): Metrics {
   const refused = new Gauge({
     name: 'hsm_bridge_token_broken',
     help: '1 while calls in the Region fail at once, because its token cannot be used.',
+    labelNames: ['region'],
+    registers,
+  });
+  const waiting = new Gauge({
+    name: 'hsm_bridge_token_waiting',
+    help: 'Calls that wait for their turn at the token of the Region, or for its host.',
     labelNames: ['region'],
     registers,
   });
@@ -111,6 +118,7 @@ export function createMetrics(): Metrics {
     auditWritable: (writable) => audit.set(writable ? 1 : 0),
     tokenUp: (region, up) => token.set({ region }, up ? 1 : 0),
     tokenBroken: (region, broken) => refused.set({ region }, broken ? 1 : 0),
+    tokenWaiting: (region, calls) => waiting.set({ region }, calls),
     clockBelieved: (believed) => clock.set(believed ? 1 : 0),
     integrityFailures: (count) => integrity.set(count),
     auditVerified(damagedLanes, records, endedAtMs) {

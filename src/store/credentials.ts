@@ -3,7 +3,7 @@ import { hash } from 'node:crypto';
 import { BridgeError } from '../kernel/errors.js';
 import type { Credential } from '../model/principal.js';
 import type { CredentialStore } from '../ports/store.js';
-import { daemonKeys } from '../ports/token.js';
+import { daemonKeys, theDaemon } from '../ports/token.js';
 import { smallRowBytes, type StoreContext } from './context.js';
 import { requireStored } from './read-back.js';
 import { SealedRows } from './seal.js';
@@ -68,7 +68,7 @@ export class CredentialRows implements CredentialStore {
     const { accessKeyId, accountId } = credential;
     const secret = Buffer.from(credential.secretAccessKey);
     const wrapped = await tokens
-      .of(defaultRegion)
+      .of(defaultRegion, theDaemon)
       .encrypt(daemonKeys.secrets, secretAad(accessKeyId, accountId), secret);
     const row = await seals.seal(defaultRegion, 'credentials', {
       access_key_id: accessKeyId,
@@ -103,7 +103,7 @@ export class CredentialRows implements CredentialStore {
     const { tokens, defaultRegion, seals } = this.#context;
     const aad = secretAad(row.access_key_id, row.account_id);
     try {
-      const secret = await tokens.of(defaultRegion).decrypt(daemonKeys.secrets, aad, row.wrapped_secret);
+      const secret = await tokens.of(defaultRegion, theDaemon).decrypt(daemonKeys.secrets, aad, row.wrapped_secret);
       return Object.freeze({
         accessKeyId: row.access_key_id,
         accountId: row.account_id,

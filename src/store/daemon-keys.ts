@@ -5,7 +5,7 @@ import type { Kysely } from 'kysely';
 import type { Clock } from '../kernel/clock.js';
 import { BridgeError } from '../kernel/errors.js';
 import type { LeaseStore } from '../ports/store.js';
-import { daemonKeys, type Token, type Tokens } from '../ports/token.js';
+import { daemonKeys, theDaemon, type Token, type Tokens } from '../ports/token.js';
 import type { Tables } from './tables.js';
 
 /** Longer than a token call may take; when it still does, both end with the keys of the first. */
@@ -85,7 +85,7 @@ export class DaemonKeys {
 
   async #sealsLike(region: string, expected: Buffer): Promise<boolean> {
     try {
-      return (await this.#options.tokens.of(region).sealRow(probe)).equals(expected);
+      return (await this.#options.tokens.of(region, theDaemon).sealRow(probe)).equals(expected);
     } catch (error) {
       if (error instanceof BridgeError && error.code === 'KeyUnavailableException') return false;
       throw error;
@@ -102,7 +102,7 @@ export class DaemonKeys {
   }
 
   async #create(region: string): Promise<void> {
-    const token = this.#options.tokens.of(region);
+    const token = this.#options.tokens.of(region, theDaemon);
     const { serial } = await token.info();
     try {
       await token.createDaemonKeys();

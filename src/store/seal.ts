@@ -2,7 +2,7 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import { use, type BoundedMemory, type Kept } from '../kernel/bounded-memory.js';
 import { BridgeError } from '../kernel/errors.js';
-import type { Tokens } from '../ports/token.js';
+import { theDaemon, type Tokens } from '../ports/token.js';
 import type { DaemonKeys } from './daemon-keys.js';
 import { NewestVersions } from './newest-versions.js';
 import { sealedColumns, type ColumnKind, type SealedColumns, type SealedTable } from './tables.js';
@@ -73,12 +73,12 @@ export class RowSeals {
   ): Promise<SealedColumns<T> & { seal: Buffer }> {
     const bytes = encodeRow(table, row);
     await this.#daemonKeys.ensure(region);
-    return { ...row, seal: await this.#tokens.of(region).sealRow(bytes) };
+    return { ...row, seal: await this.#tokens.of(region, theDaemon).sealRow(bytes) };
   }
 
   /** False when `seal` is not that of `bytes`; fails when the token could not be asked. */
   async matches(region: string, bytes: Buffer, seal: Buffer): Promise<boolean> {
-    const expected = await this.#tokens.of(region).sealRow(bytes);
+    const expected = await this.#tokens.of(region, theDaemon).sealRow(bytes);
     return expected.length === seal.length && timingSafeEqual(expected, seal);
   }
 

@@ -1,12 +1,14 @@
-// The token as a gateway has it: requests pipelined over a UNIX socket to the token host. A request is sent once at most, and every
-// one is settled: by its answer, by its deadline, or by the host's death. Nothing here is ever replayed.
+// The token as a gateway has it: requests pipelined over a UNIX socket to the token host, askers in turn. A request is sent once at most,
+// and every one is settled: by its answer, by its deadline, or by the host's death. Nothing here is ever replayed.
 import { connect, type Socket } from 'node:net';
 import type { MonotonicClock } from '../kernel/clock.js';
 import { BridgeError } from '../kernel/errors.js';
-import { isDaemonKey, NothingMade, type Sealed, type Token, type TokenInfo } from '../ports/token.js';
+import { NothingMade, theDaemon, type Asker, type Token } from '../ports/token.js';
+import { TokenCalls } from './calls.js';
 import { FrameDecoder, FrameWriter, maxPayloadBytes } from './frames.js';
 import { Silence } from './silence.js';
-import { isRandomLength, maxRandomBytes, requests, splitCkaIds, statuses, u32, u64, type Request } from './wire.js';
+import { placesOf, Turns, type Call, type Queue, type TurnsOptions } from './turns.js';
+import { statuses, type Request } from './wire.js';
 
 export interface TokenClientOptions {
   readonly socketPath: string;
@@ -15,13 +17,15 @@ export interface TokenClientOptions {
   readonly clock: MonotonicClock;
   /** The host had something to do for a whole deadline and answered nothing: it hangs. Called once for each connection. */
   readonly onOverrun: () => void;
-  /** Requests that may be unsettled, or unanswered past their deadline, at a time; one more gets ThrottlingException. */
-  readonly maxInFlight?: number;
-  /** Of these, requests that may wait for a host to come up. */
-  readonly maxHeld?: number;
+  /** How many requests there may be; one more gets ThrottlingException. */
+  readonly turns?: Partial<TurnsOptions>;
 }
 
-export interface TokenClient extends Token {
+export interface TokenClient {
+  /** The token for the calls of one account or of the daemon. They are as many as are configured; each is remembered. */
+  as(asker: Asker): Token;
+  /** Requests that wait for their turn, or for a host. */
+  readonly waiting: number;
   /** The host is (again) listening: connect. */
   ready(): void;
   /**
@@ -32,22 +36,29 @@ export interface TokenClient extends Token {
   close(): Promise<void>;
 }
 
-const defaultMaxInFlight = 4096;
-/** One Region that is away must not fill the room of the others' requests. */
-const defaultMaxHeld = 256;
-/** Bytes that may wait in the socket of a host that reads slowly. */
-const maxUnsentBytes = 16 * 1024 * 1024;
+/**
+ * A host answers in groups of 32: while a gateway works on one, it works on the next. So the window holds two for an account that is alone,
+ * some 2 ms of a host's time, and as much again for others. In the room an account that is alone can have all the calls that its budget allows.
+ */
+const defaultTurns: TurnsOptions = { window: 128, room: 4096, roomWhileAway: 512 };
 const readBufferBytes = 64 * 1024;
 
-interface Pending {
+interface Pending extends Call<Pending> {
   readonly resolve: (value: unknown) => void;
   readonly reject: (reason: Error) => void;
   readonly decode: (answer: Buffer) => unknown;
   readonly deadlineAtMs: number;
-  /** The request, while there is no host to send it to. */
-  held: { readonly op: number; readonly fields: readonly Buffer[]; readonly bytes: number } | undefined;
+  /** The request, while it waits to be sent. */
+  held: Held | undefined;
   /** Parts of an answer longer than a frame. */
   parts: Buffer[] | undefined;
+}
+
+interface Held {
+  readonly id: number;
+  readonly op: number;
+  readonly fields: readonly Buffer[];
+  readonly bytes: number;
 }
 
 export function connectToken(options: TokenClientOptions): TokenClient {
@@ -56,16 +67,15 @@ export function connectToken(options: TokenClientOptions): TokenClient {
 
 class SocketToken implements TokenClient {
   readonly #options: TokenClientOptions;
-  readonly #maxInFlight: number;
-  readonly #maxHeld: number;
+  readonly #turns: Turns<Pending>;
+  readonly #askers = new Map<Asker, Token>();
   readonly #timer: NodeJS.Timeout;
   /** In the order of their calls, so in the order of their deadlines. */
   readonly #pending = new Map<number, Pending>();
   /** Requests of this connection whose answers nobody waits for any more. */
-  readonly #late = new Set<number>();
+  readonly #late = new Map<number, Pending>();
   readonly #silence: Silence;
   readonly #readBuffer = Buffer.alloc(readBufferBytes);
-  #held = 0;
   #writer: FrameWriter | undefined;
   #socket: Socket | undefined;
   #nextId = 0;
@@ -76,81 +86,24 @@ class SocketToken implements TokenClient {
 
   constructor(options: TokenClientOptions) {
     this.#options = options;
-    this.#maxInFlight = options.maxInFlight ?? defaultMaxInFlight;
-    this.#maxHeld = options.maxHeld ?? defaultMaxHeld;
+    this.#turns = new Turns({ ...defaultTurns, ...options.turns });
     const lookEveryMs = Math.min(100, Math.max(5, Math.floor(options.deadlineMs / 10)));
     this.#silence = new Silence(options.deadlineMs, lookEveryMs);
     // Not in the timer itself: answers that lie in the socket, because this process was busy, are read first.
     this.#timer = setInterval(() => setImmediate(() => this.#look()), lookEveryMs).unref();
   }
 
-  info(): Promise<TokenInfo> {
-    return this.#call(requests.info, [], (answer) => JSON.parse(answer.toString()) as TokenInfo);
+  as(asker: Asker): Token {
+    const known = this.#askers.get(asker);
+    if (known !== undefined) return known;
+    const queue = this.#turns.queue(asker === theDaemon);
+    const calls = new TokenCalls((request, fields, decode) => this.#call(queue, request, fields, decode));
+    this.#askers.set(asker, calls);
+    return calls;
   }
 
-  generateKey(ckaId: Buffer): Promise<void> {
-    if (isDaemonKey(ckaId)) return Promise.reject(new RangeError('the CKA_ID is the daemon’s own'));
-    return this.#call(requests.generateKey, [ckaId], nothing);
-  }
-
-  holds(ckaId: Buffer): Promise<boolean> {
-    return this.#call(requests.holds, [ckaId], isYes);
-  }
-
-  scheduleDestruction(ckaIds: readonly Buffer[], dueAtMs: number): Promise<boolean> {
-    if (ckaIds.some(isDaemonKey)) return Promise.reject(neverDestroyed());
-    return this.#call(requests.scheduleDestruction, [u64(dueAtMs), Buffer.concat(ckaIds)], isYes);
-  }
-
-  cancelDestruction(ckaIds: readonly Buffer[]): Promise<void> {
-    return this.#call(requests.cancelDestruction, [Buffer.concat(ckaIds)], nothing);
-  }
-
-  destroyScheduled(ckaIds: readonly Buffer[], dueAtMs: number): Promise<boolean> {
-    if (ckaIds.some(isDaemonKey)) return Promise.reject(neverDestroyed());
-    return this.#call(requests.destroyScheduled, [u64(dueAtMs), Buffer.concat(ckaIds)], isYes);
-  }
-
-  inventory(): Promise<readonly Buffer[]> {
-    return this.#call(requests.inventory, [], (answer) => splitCkaIds(answer) ?? []);
-  }
-
-  encrypt(ckaId: Buffer, aad: Buffer, plaintext: Buffer): Promise<Sealed> {
-    return this.#call(requests.encrypt, [ckaId, aad, plaintext], whole);
-  }
-
-  decrypt(ckaId: Buffer, aad: Buffer, sealed: Sealed): Promise<Buffer> {
-    return this.#call(requests.decrypt, [ckaId, aad, sealed], whole);
-  }
-
-  reEncrypt(from: { ckaId: Buffer; aad: Buffer; sealed: Sealed }, to: { ckaId: Buffer; aad: Buffer }): Promise<Sealed> {
-    return this.#call(requests.reEncrypt, [from.ckaId, from.aad, to.ckaId, to.aad, from.sealed], whole);
-  }
-
-  generateDataKey(ckaId: Buffer, aad: Buffer, bytes: number): Promise<{ plaintext: Buffer; sealed: Sealed }> {
-    if (!isRandomLength(bytes)) return Promise.reject(randomLengthError());
-    return this.#call(requests.generateDataKey, [ckaId, aad, u32(bytes)], (answer) => ({
-      plaintext: answer.subarray(0, bytes),
-      sealed: answer.subarray(bytes),
-    }));
-  }
-
-  generateDataKeyWithoutPlaintext(ckaId: Buffer, aad: Buffer, bytes: number): Promise<Sealed> {
-    if (!isRandomLength(bytes)) return Promise.reject(randomLengthError());
-    return this.#call(requests.generateDataKeyWithoutPlaintext, [ckaId, aad, u32(bytes)], whole);
-  }
-
-  random(bytes: number): Promise<Buffer> {
-    if (!isRandomLength(bytes)) return Promise.reject(randomLengthError());
-    return this.#call(requests.random, [u32(bytes)], whole);
-  }
-
-  createDaemonKeys(): Promise<void> {
-    return this.#call(requests.createDaemonKeys, [], nothing);
-  }
-
-  sealRow(data: Buffer): Promise<Buffer> {
-    return this.#call(requests.sealRow, [data], whole);
+  get waiting(): number {
+    return this.#turns.waiting;
   }
 
   ready(): void {
@@ -180,6 +133,7 @@ class SocketToken implements TokenClient {
   }
 
   #call<Fields extends readonly Buffer[], Result>(
+    queue: Queue<Pending>,
     request: Request<Fields>,
     fields: Fields,
     decode: (answer: Buffer) => Result,
@@ -188,37 +142,41 @@ class SocketToken implements TokenClient {
       const bytes = request.measure(fields);
       if (bytes > maxPayloadBytes) throw new RangeError(`${request.name}: ${bytes} bytes do not fit into a frame`);
       if (this.#closed || this.#broken) throw hostAway();
-      if (this.#isFull()) throw new BridgeError('ThrottlingException', 'Rate exceeded');
+      // What is late still takes the host's time: it is not given more than it can keep up with.
+      if (!this.#turns.admits(queue)) throw new BridgeError('ThrottlingException', 'Rate exceeded');
       const id = this.#nextId;
       this.#nextId = (id + 1) >>> 0;
-      this.#pending.set(id, {
+      const pending: Pending = {
+        queue,
+        places: placesOf(bytes),
         resolve: resolve as (value: unknown) => void,
         reject,
         decode,
         deadlineAtMs: this.#options.clock.monotonicMs() + this.#options.deadlineMs,
-        held: this.#writer === undefined ? { op: request.op, fields, bytes } : undefined,
+        held: undefined,
         parts: undefined,
-      });
-      if (this.#writer === undefined) this.#held += 1;
-      else this.#send(this.#writer, id, request.op, fields, bytes);
+      };
+      this.#pending.set(id, pending);
+      if (this.#turns.enter(pending)) this.#send(pending, id, request.op, fields, bytes);
+      else pending.held = { id, op: request.op, fields, bytes };
     });
   }
 
-  /** Requests that the host has and has not answered, wanted or not. */
-  get #unanswered(): number {
-    return this.#pending.size - this.#held + this.#late.size;
+  /** Whatever may be sent of what waits. */
+  #sendWaiting(): void {
+    for (let pending = this.#turns.next(); pending !== undefined; pending = this.#turns.next()) {
+      if (pending.held === undefined) continue;
+      const { id, op, fields, bytes } = pending.held;
+      pending.held = undefined;
+      this.#send(pending, id, op, fields, bytes);
+    }
   }
 
-  #isFull(): boolean {
-    if (this.#writer === undefined && this.#held >= this.#maxHeld) return true;
-    // What is late still takes the host's time: it is not given more than it can keep up with.
-    if (this.#pending.size + this.#late.size >= this.#maxInFlight) return true;
-    return (this.#socket?.writableLength ?? 0) > maxUnsentBytes;
-  }
-
-  #send(writer: FrameWriter, id: number, op: number, fields: readonly Buffer[], bytes: number): void {
+  #send({ places }: Pending, id: number, op: number, fields: readonly Buffer[], bytes: number): void {
+    const writer = this.#writer;
+    if (writer === undefined) throw new Error('there is no host to send to');
     // Its silence begins when it first has something to do.
-    if (this.#unanswered === 1) this.#silence.broken();
+    if (this.#turns.atHost === places) this.#silence.broken();
     const room = writer.reserve(bytes);
     let at = 0;
     for (const field of fields) at += field.copy(room, at);
@@ -260,13 +218,8 @@ class SocketToken implements TokenClient {
   #connected(socket: Socket): void {
     const writer = new FrameWriter((bytes, written) => socket.write(bytes, written));
     this.#writer = writer;
-    for (const [id, pending] of this.#pending) {
-      if (pending.held === undefined) continue;
-      const { op, fields, bytes } = pending.held;
-      pending.held = undefined;
-      this.#held -= 1;
-      this.#send(writer, id, op, fields, bytes);
-    }
+    this.#turns.open();
+    this.#sendWaiting();
   }
 
   /** Forgets the connection; what was sent over it fails, because its effect is unknown. */
@@ -274,26 +227,29 @@ class SocketToken implements TokenClient {
     this.#socket?.destroy();
     this.#socket = undefined;
     this.#writer = undefined;
+    this.#turns.close();
+    for (const late of this.#late.values()) this.#turns.leave(late);
     this.#late.clear();
-    for (const [id, pending] of this.#pending) {
-      if (pending.held !== undefined) continue;
-      this.#pending.delete(id);
-      pending.reject(hostAway());
-    }
+    for (const [id, pending] of this.#pending) if (pending.held === undefined) this.#fail(id, pending, hostAway());
   }
 
   #rejectAll(): void {
-    for (const pending of this.#pending.values()) pending.reject(hostAway());
-    this.#pending.clear();
-    this.#held = 0;
+    for (const [id, pending] of this.#pending) this.#fail(id, pending, hostAway());
+  }
+
+  #fail(id: number, pending: Pending, why: BridgeError): void {
+    this.#pending.delete(id);
+    this.#turns.leave(pending);
+    pending.reject(why);
   }
 
   #answer(id: number, status: number, payload: Buffer): boolean {
     this.#silence.broken();
     if (status === statuses.alive) return true;
     const pending = this.#pending.get(id);
-    if (pending === undefined) {
-      if (status !== statuses.partial) this.#late.delete(id);
+    // Of a request that was not sent, no answer can be.
+    if (pending === undefined || pending.held !== undefined) {
+      if (status !== statuses.partial) this.#answeredLate(id);
       return true;
     }
     if (status === statuses.partial) {
@@ -301,6 +257,8 @@ class SocketToken implements TokenClient {
       return true;
     }
     this.#pending.delete(id);
+    this.#turns.leave(pending);
+    this.#sendWaiting();
     if (status !== statuses.ok) {
       pending.reject(errorOf(status));
       return true;
@@ -310,23 +268,27 @@ class SocketToken implements TokenClient {
     return true;
   }
 
+  #answeredLate(id: number): void {
+    const late = this.#late.get(id);
+    if (late === undefined) return;
+    this.#late.delete(id);
+    this.#turns.leave(late);
+    this.#sendWaiting();
+  }
+
   /** Fails what is past its deadline. That says nothing of the host, which may be busy with others; silence does. */
   #look(): void {
     const nowMs = this.#options.clock.monotonicMs();
-    if (this.#silence.tooLong(nowMs, this.#unanswered > 0)) this.#options.onOverrun();
+    if (this.#silence.tooLong(nowMs, this.#turns.atHost > 0)) this.#options.onOverrun();
     for (const [id, pending] of this.#pending) {
       if (pending.deadlineAtMs > nowMs) return;
       this.#pending.delete(id);
-      if (pending.held === undefined) this.#late.add(id);
-      else this.#held -= 1;
+      if (pending.held === undefined) this.#late.set(id, pending);
+      else this.#turns.leave(pending);
       pending.reject(new BridgeError('DependencyTimeoutException'));
     }
   }
 }
-
-const whole = (answer: Buffer): Buffer => answer;
-const nothing = (): void => undefined;
-const isYes = (answer: Buffer): boolean => answer[0] === 1;
 
 const hostAway = (): BridgeError => new BridgeError('KMSInternalException');
 
@@ -339,7 +301,3 @@ function errorOf(status: number): BridgeError {
   }
   return new BridgeError('KMSInternalException');
 }
-
-const neverDestroyed = (): RangeError => new RangeError('the daemon’s own keys are not destroyed');
-
-const randomLengthError = (): RangeError => new RangeError(`1 to ${maxRandomBytes} bytes`);

@@ -17,6 +17,8 @@ export interface RegionTokens extends Tokens {
   /** `broken`: why calls in this Region fail at once until it is ready. Undefined: they wait for it. */
   down(region: string, broken: string | undefined): void;
   isUp(region: string): boolean;
+  /** Calls that wait for their turn in this Region, or for its token host. */
+  waiting(region: string): number;
   /** The Regions in which calls fail at once, and why. */
   broken(): ReadonlyMap<string, string>;
   /** Calls back each time a Region's token host has come up, and at once for those that are. */
@@ -40,12 +42,12 @@ export function createRegionTokens(options: RegionTokensOptions): RegionTokens {
     return found;
   };
   return {
-    of(region): Token {
+    of(region, asker): Token {
       if (!wanted.has(region)) {
         wanted.add(region);
         options.onWanted(region);
       }
-      return client(region);
+      return client(region).as(asker);
     },
     ready(region) {
       up.add(region);
@@ -59,6 +61,7 @@ export function createRegionTokens(options: RegionTokensOptions): RegionTokens {
       client(region).down(why !== undefined);
     },
     isUp: (region) => up.has(region),
+    waiting: (region) => client(region).waiting,
     broken: () => broken,
     onReady(listener) {
       listeners.push(listener);

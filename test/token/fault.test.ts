@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { TokenClient } from '../../src/token/client.js';
+import type { AccountToken } from './one-account.js';
 import { clientOf, SoftStore, type Host } from './soft-token.js';
 
 const ckaId = Buffer.alloc(16, 0x11);
@@ -13,7 +13,7 @@ const coded = (code: string): object => expect.objectContaining({ name: 'BridgeE
 
 let store: SoftStore;
 let host: Host;
-let token: TokenClient;
+let token: AccountToken;
 let overruns: number;
 
 beforeEach(async () => {
@@ -39,14 +39,15 @@ describe('a killed host', () => {
     const sealed = await token.encrypt(ckaId, aad, plaintext);
     const inFlight = Array.from({ length: 500 }, () => token.encrypt(ckaId, aad, plaintext));
     setImmediate(() => host.signal('SIGKILL'));
-    for (const outcome of await settled(inFlight)) {
-      if (!Buffer.isBuffer(outcome)) expect(outcome).toEqual(coded('KMSInternalException'));
-    }
+    const outcomes = settled(inFlight);
     await host.exit;
     const waiting = token.decrypt(ckaId, aad, sealed);
     host = await store.start().ready();
     token.ready();
     expect(await waiting).toEqual(plaintext);
+    for (const outcome of await outcomes) {
+      if (!Buffer.isBuffer(outcome)) expect(outcome).toEqual(coded('KMSInternalException'));
+    }
   });
 
   it('gives no key away: what it acknowledged is there, under the next host', async () => {

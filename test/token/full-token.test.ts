@@ -4,7 +4,7 @@ import { closeSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { NothingMade } from '../../src/ports/token.js';
-import type { TokenClient } from '../../src/token/client.js';
+import type { AccountToken } from './one-account.js';
 import { clientOf, SoftStore, type Host } from './soft-token.js';
 
 const ckaId = Buffer.alloc(16, 1);
@@ -12,7 +12,7 @@ const aad = Buffer.alloc(32, 2);
 
 let store: SoftStore;
 let host: Host;
-let token: TokenClient;
+let token: AccountToken;
 beforeEach(async () => {
   store = new SoftStore();
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k,mode=700', 'tmpfs', store.tokens], {

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { FromTokenHost, TokenHostConfig } from '../../src/config/processes.js';
 import { systemClock } from '../../src/kernel/clock.js';
-import { connectToken, type TokenClient, type TokenClientOptions } from '../../src/token/client.js';
+import type { TokenClientOptions } from '../../src/token/client.js';
+import { connectAccount, type AccountToken } from './one-account.js';
 
 export const profilePath = resolve('native-config/softhsm2.json');
 export const tokenLabel = 'test';
@@ -145,8 +146,8 @@ export class Host {
   }
 }
 
-export function clientOf(store: SoftStore, changes: Partial<TokenClientOptions> = {}): TokenClient {
-  return connectToken({
+export function clientOf(store: SoftStore, changes: Partial<TokenClientOptions> = {}): AccountToken {
+  return connectAccount({
     socketPath: store.socketPath,
     deadlineMs: 20_000,
     clock: systemClock,

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { daemonKeys } from '../../src/ports/token.js';
-import type { TokenClient } from '../../src/token/client.js';
+import type { AccountToken } from './one-account.js';
 import { clientOf, profilePath, softHsm, SoftStore, tokenLabel, type Host } from './soft-token.js';
 
 const ckaId = Buffer.from('00112233445566778899aabbccddeeff', 'hex');
@@ -14,7 +14,7 @@ const otherAad = Buffer.alloc(32, 0xa5);
 
 let store: SoftStore;
 let host: Host;
-let token: TokenClient;
+let token: AccountToken;
 
 beforeAll(async () => {
   store = new SoftStore().initialise();
