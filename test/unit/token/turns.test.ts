@@ -130,7 +130,7 @@ describe('the window', () => {
     expect(turns.next()).toBeUndefined();
     turns.open();
     giveOn();
-    expect(given.map(({ by, n }) => by + n)).toEqual(['a0', 'b0', 'a1', 'b1', 'a2', 'b2']);
+    expect(given.map(({ by, n }) => `${by}${n}`)).toEqual(['a0', 'b0', 'a1', 'b1', 'a2', 'b2']);
   });
 });
 
