@@ -77,7 +77,7 @@ describe('a key in the token', () => {
 
   it('never uses an IV twice', async () => {
     const sealed = await Promise.all(Array.from({ length: 2000 }, () => token.encrypt(ckaId, aad, Buffer.alloc(0))));
-    expect(new Set(sealed.map((blob) => blob.toString('hex', 0, 12))).size).toBe(3000);
+    expect(new Set(sealed.map((blob) => blob.toString('hex', 0, 12))).size).toBe(2000);
   });
 
   it('re-encrypts under another key and context', async () => {
