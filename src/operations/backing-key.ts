@@ -8,16 +8,29 @@ import type { Services } from './define.js';
 /** A fresh KeyMaterialId: 64 hex digits. */
 export const newMaterialId = (services: Services): string => services.random.bytes(32).toString('hex');
 
-/** Generates the material that `key.pendingMaterialId` announces and records it as current. */
-export async function generatePending(services: Services, key: Key, asker: Asker): Promise<Key> {
+/**
+ * Generates the material that `key.pendingMaterialId` announces and records it as current. `nothingMade` is called before it fails, when the
+ * token has certainly made nothing.
+ */
+export async function generatePending(
+  services: Services,
+  key: Key,
+  asker: Asker,
+  nothingMade: () => Promise<void> = () => Promise.resolve(),
+): Promise<Key> {
   const materialId = key.pendingMaterialId;
   if (materialId === undefined) throw new Error('no material was announced');
-  await services.token(key.region, asker).generateKey(ckaIdOf(materialId));
+  try {
+    await services.token(key.region, asker).generateKey(ckaIdOf(materialId));
+  } catch (error) {
+    if (isNothingMade(error)) await nothingMade();
+    throw error;
+  }
   return adopt(services, key, materialId);
 }
 
-/** Did generatePending certainly add nothing to the token? What it refused for its number of requests never reached it. */
-export const isNothingMade = (error: unknown): boolean =>
+/** What was refused for the number of requests never reached the token. */
+const isNothingMade = (error: unknown): boolean =>
   error instanceof NothingMade || (error instanceof BridgeError && error.code === 'ThrottlingException');
 
 /** Has the token the material that the row only announces? Asked by the daemon for itself. */

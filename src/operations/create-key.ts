@@ -3,7 +3,7 @@ import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, type Key } from '../model/key.js';
 import { defaultKeyPolicy, parseKeyPolicy } from '../policy/document.js';
 import { evaluateKeyPolicy } from '../policy/evaluate.js';
-import { generatePending, isNothingMade, newMaterialId } from './backing-key.js';
+import { generatePending, newMaterialId } from './backing-key.js';
 import { define, type Call } from './define.js';
 import { keyMetadata, withCloudTrailDates } from './key-metadata.js';
 import * as member from './members.js';
@@ -126,12 +126,8 @@ export const createKey = define({
       incarnation: services.incarnation,
     };
     await services.store.keys.insert(row);
-    try {
-      return { key: await generatePending(services, row, accountId) };
-    } catch (error) {
-      if (isNothingMade(error)) await services.store.keys.remove(row);
-      throw error;
-    }
+    const key = await generatePending(services, row, accountId, () => services.store.keys.remove(row));
+    return { key };
   },
 });
 

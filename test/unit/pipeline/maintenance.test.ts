@@ -219,6 +219,14 @@ describe('a creation that failed', () => {
     expect(await line.store.keys.count({ region, accountId: accounts.first })).toBe(0);
   });
 
+  it('keeps its row when the token made the material and the row could not be sealed', async () => {
+    const { update } = line.store.keys;
+    line.store.keys.update = () => Promise.reject(new BridgeError('ThrottlingException', 'Rate exceeded'));
+    await expect(client.send(new kms.CreateKeyCommand({}))).rejects.toMatchObject({ name: 'ThrottlingException' });
+    line.store.keys.update = update;
+    expect(await line.store.keys.count({ region, accountId: accounts.first })).toBe(1);
+  });
+
   it('is finished when the token made the material: it is the key’s, and never destroyed', async () => {
     const { keyId } = await failedCreation(true);
     await lookForStale();
