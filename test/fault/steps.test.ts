@@ -1,4 +1,4 @@
-// kill -9 at every step of a key's creation and of its deletion: whatever the step, the next start ends with keys that have their
+// kill -9 at every step (half of them a day) of a key's creation and of its deletion: whatever the step, the next start ends with keys that have their
 // material, material that has its key, and a log that says what became of each change.
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -64,6 +64,12 @@ async function disarm(): Promise<readonly string[]> {
   return said('steps').split('\n').slice(0, -1);
 }
 
+/** Each step takes several lives of a daemon: one day the even ones are tried, the next day the odd ones; all of them with STEPS=all. */
+function turnOf<Step>(steps: readonly Step[]): readonly Step[] {
+  const today = Math.floor(Date.now() / dayMs) % 2;
+  return process.env['STEPS'] === 'all' ? steps : steps.filter((_, index) => index % 2 === today);
+}
+
 interface Kept {
   readonly arn: string;
   readonly ciphertext: Uint8Array;
@@ -126,7 +132,7 @@ describe.each([
     expect(await createKey()).toBeDefined();
     const steps = await disarm();
     expect(steps).toContain(included);
-    for (const [index, step] of steps.entries()) {
+    for (const [index, step] of turnOf(steps).entries()) {
       await restart();
       arm(role, from, step);
       const answered = await createKey();
@@ -145,7 +151,7 @@ describe.each([
       const kms = daemon.client(region);
       if (answered !== undefined) await kms.send(new EncryptCommand({ KeyId: answered, Plaintext: Buffer.from('x') }));
     }
-  }, 170_000);
+  }, 300_000);
 });
 
 describe('what a killed gateway left of a key', () => {
@@ -168,7 +174,7 @@ describe('what a killed gateway left of a key', () => {
     expect(steps).toContain('after token holds (1)');
     // A process counts once in its life.
     await restart();
-    for (const step of steps) {
+    for (const step of turnOf(steps)) {
       await leaveHalf();
       arm(...recovery, step);
       await start();
@@ -178,7 +184,7 @@ describe('what a killed gateway left of a key', () => {
       await expectConsistent(`killed ${step}`);
       await expectWorks(kept);
     }
-  }, 170_000);
+  }, 300_000);
 });
 
 describe.each([
@@ -223,7 +229,7 @@ describe.each([
     );
     const steps = await disarm();
     expect(steps).toContain(included);
-    for (const step of steps) {
+    for (const step of turnOf(steps)) {
       const doomed = await makeDoomed('alias/doomed');
       await daemon.crash();
       passTime(8 * dayMs);
@@ -244,5 +250,5 @@ describe.each([
       await expectGone(doomed, 'alias/doomed');
       await expectWorks(kept);
     }
-  }, 170_000);
+  }, 300_000);
 });
