@@ -232,7 +232,9 @@ async function underAttack() {
 
 async function usual() {
   const results = await compare();
-  return report(results, options.profile ? await profile() : undefined);
+  const { markdown } = options;
+  const earlier = markdown !== undefined && existsSync(markdown) ? readFileSync(markdown, 'utf8') : '';
+  return report(results, options.profile ? await profile() : undefined, earlier);
 }
 
 try {
