@@ -102,7 +102,9 @@ class Body {
 
   end(): void {
     if (this.#request.rawTrailers.length > 0) {
-      this.#refuse(new BridgeError('SerializationException', 'Trailers are not accepted.'));
+      // All of it has been read: the connection goes on.
+      this.#letGo();
+      this.#done(noBody, 0, new BridgeError('SerializationException', 'Trailers are not accepted.'));
       return;
     }
     const heldBytes = this.#heldBytes;

@@ -87,6 +87,17 @@ describe('a body', () => {
   });
 });
 
+it('trailers are refused without harm to a connection that was signed for, as a proxy’s is', async () => {
+  const speaker = await line.speaker();
+  const lists = (): number => speaker.text.split('"Keys"').length - 1;
+  await speaker.say(line.call('ListKeys'));
+  await until(() => lists() === 1);
+  await speaker.say(`${line.claimed('chunked')}2\r\n{}\r\n0\r\na: b\r\n\r\n`);
+  await until(() => speaker.text.includes('Trailers are not accepted.'));
+  await speaker.say(line.call('ListKeys'));
+  await until(() => lists() === 2);
+});
+
 describe('headers', () => {
   it.each([
     ['an unsigned x-amz header', 'X-Amz-Custom: x\r\n'],
