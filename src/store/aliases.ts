@@ -114,20 +114,25 @@ export class AliasRows implements AliasStore {
   }
 
   async remove(scope: AccountScope, aliasName: string, seenKeyId: string): Promise<void> {
-    const { db, clock } = this.#context;
+    const { db } = this.#context;
     try {
       const removed = await db.transaction().execute(async (trx) => {
+        const row = await trx
+          .selectFrom('aliases')
+          .select('created_at_ms')
+          .where((eb) => eb.and(named(scope, aliasName)))
+          .executeTakeFirst();
         const result = await trx
           .deleteFrom('aliases')
           .where((eb) => eb.and(named(scope, aliasName)))
           .where('key_id', '=', seenKeyId)
           .executeTakeFirst();
-        if (!changedOne('aliases', result.numDeletedRows)) return false;
+        if (!changedOne('aliases', result.numDeletedRows)) return undefined;
         await requireStored(trx, 'aliases', named(scope, aliasName), undefined);
-        return true;
+        return row;
       });
-      if (removed) {
-        this.#rows.removed(aliasId(scope, aliasName), clock.now());
+      if (removed !== undefined) {
+        this.#rows.removed(aliasId(scope, aliasName), removed.created_at_ms);
         return;
       }
       const row = await this.#select(scope, aliasName);

@@ -122,10 +122,15 @@ export class KeyRows implements KeyStore {
   }
 
   async remove(ref: KeyRef): Promise<void> {
-    const { db, caches, clock } = this.#context;
+    const { db, caches } = this.#context;
     const owned = ownedBy(ref);
     try {
       const gone = await db.transaction().execute(async (trx) => {
+        const key = await trx
+          .selectFrom('keys')
+          .select('created_at_ms')
+          .where((eb) => eb.and(owned))
+          .executeTakeFirst();
         const materials = await trx
           .selectFrom('materials')
           .select('cka_id')
@@ -149,9 +154,9 @@ export class KeyRows implements KeyStore {
           .where((eb) => eb.and(owned))
           .execute();
         await requireStored(trx, 'keys', owned, undefined);
-        return { indexes: materials.map((row) => row.cka_id), aliases };
+        return { key, indexes: materials.map((row) => row.cka_id), aliases };
       });
-      this.#rows.removed(keyId(ref), clock.now());
+      if (gone.key !== undefined) this.#rows.removed(keyId(ref), gone.key.created_at_ms);
       this.#drop(ref, gone.indexes);
       for (const alias of gone.aliases) caches.aliases.drop(aliasId(ref, alias.alias_name));
     } catch (error) {

@@ -14,8 +14,14 @@ export class NewestVersions {
 
   isOlder(id: string, row: Version): boolean {
     const seen = this.#seen.get(id);
-    if (seen === undefined || row.created_at_ms > seen.created_at_ms) return false;
-    return row.created_at_ms < seen.created_at_ms || row.version < seen.version;
+    if (seen === undefined) return false;
+    if (row.created_at_ms === seen.created_at_ms) return row.version < seen.version;
+    return row.created_at_ms < seen.created_at_ms && seen.version !== Infinity;
+  }
+
+  /** No row of this life of it is believed any more; a later one may be, whose maker's clock may be behind. */
+  noteRemoved(id: string, created_at_ms: number): void {
+    this.note(id, { created_at_ms, version: Infinity });
   }
 
   note(id: string, { created_at_ms, version }: Version): void {

@@ -175,9 +175,9 @@ export class SealedRows<T extends SealedTable, V extends object> {
     this.#newest.note(this.#options.identify(row).id, row);
   }
 
-  /** This process has removed the row: none that was made before is believed. */
-  removed(id: string, nowMs: number): void {
-    this.#newest.note(id, { created_at_ms: nowMs, version: 0 });
+  /** This process has removed the row: it is not believed when it comes back. */
+  removed(id: string, createdAtMs: number): void {
+    this.#newest.noteRemoved(id, createdAtMs);
   }
 
   async #open(row: SealedRow<T>, afresh: boolean): Promise<V> {

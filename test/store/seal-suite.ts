@@ -255,6 +255,16 @@ function keyTampering(bench: () => Bench): void {
     await expect(store.aliases.find(scope, alias.aliasName)).rejects.toMatchObject(refusal);
   });
 
+  it('takes an alias that was made again by a gateway whose clock is behind', async () => {
+    const store = await fill(bench());
+    const other = await bench().open();
+    await store.aliases.remove(scope, alias.aliasName, alias.keyId);
+    const made = { ...alias, createdAtMs: alias.createdAtMs - 1 };
+    await other.aliases.insert(made);
+    bench().passTime();
+    expect(await store.aliases.find(scope, alias.aliasName)).toEqual(made);
+  });
+
   it('leaves a broken row out of what the jobs see', async () => {
     const store = await fill(bench());
     bench().database.administrate("update keys set deletion_at_ms = 1, status = 'pendingDeletion' " + thatKey);
