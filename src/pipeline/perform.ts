@@ -61,6 +61,7 @@ export async function perform(line: Line, incoming: Incoming): Promise<Outcome> 
     const input = trail.input(readInput(operation.input, incoming.json(), incoming.numbersAsText));
     const resources = trail.resources(await resolve(services.store, caller, operation, input, line.fault));
     const keys = authorize(caller, operation, resources, input, line.fault);
+    trail.authorized();
     checkKeyState(operation.state, resources);
     const { principal, region } = caller;
     const alias = resources.find((resource) => resource.alias !== undefined)?.alias;

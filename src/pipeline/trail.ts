@@ -44,6 +44,7 @@ export class Trail {
   #operation: AnyOperation | undefined;
   #input: Input | undefined;
   #resources: readonly Resolved[] = [];
+  #authorized = false;
 
   constructor(start: TrailStart, clock: Clock, random: Random) {
     this.#start = start;
@@ -65,6 +66,10 @@ export class Trail {
 
   resources(resources: readonly Resolved[]): readonly Resolved[] {
     return (this.#resources = resources);
+  }
+
+  authorized(): void {
+    this.#authorized = true;
   }
 
   intent(): string {
@@ -114,8 +119,13 @@ export class Trail {
     };
   }
 
+  /** Another account's key is named once the caller may know of it: a record is as long as if there were none. */
   #resourcesJson(): string | undefined {
-    return this.#resources.length === 0 ? undefined : resourcesOf(this.#resources);
+    if (this.#resources.length === 0) return undefined;
+    const accountId = this.#caller?.principal.accountId;
+    return resourcesOf(
+      this.#resources.filter(({ key }) => this.#authorized || key === undefined || key.accountId === accountId),
+    );
   }
 }
 

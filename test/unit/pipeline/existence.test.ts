@@ -46,8 +46,12 @@ afterEach(() => {
 
 describe.each(forms)('another account’s key, by %s', (form, there, not) => {
   it('is denied alike, there or not', async () => {
+    const before = line.audit.records.length;
     expect([await there(), await not()]).toEqual([said[form], said[form]]);
     expect(line.faults).toEqual([]);
+    // The account pays for what its records take: they must not differ by the key's name.
+    const resources = line.audit.records.slice(before).map(({ record }) => record['resources']);
+    expect(resources).toEqual([[], []]);
   });
 
   it.each([
