@@ -19,7 +19,7 @@ export async function newestRecordMs(directory: string, disk: Disk = systemDisk)
 }
 
 async function newestOfLane(directory: string, disk: Disk): Promise<number | undefined> {
-  for (const firstSeq of segmentsAmong(await disk.list(directory)).reverse()) {
+  for (const firstSeq of segmentsAmong(await namesIn(directory, disk)).reverse()) {
     const path = segmentPath(directory, firstSeq);
     const size = await disk.size(path);
     if (size === undefined) continue;
@@ -28,6 +28,16 @@ async function newestOfLane(directory: string, disk: Disk): Promise<number | und
     if (time !== undefined) return time;
   }
   return undefined;
+}
+
+/** What has a lane's name and is no folder has no records; the verification of the log tells of it. */
+async function namesIn(directory: string, disk: Disk): Promise<readonly string[]> {
+  try {
+    return await disk.list(directory);
+  } catch (error) {
+    if (hasCode(error, 'ENOTDIR') || hasCode(error, 'ELOOP')) return [];
+    throw error;
+  }
 }
 
 /** Of the last whole line. A crash may have left a part of one behind it; damage is for the lane's own start to find. */
