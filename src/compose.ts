@@ -156,6 +156,7 @@ async function open(config: GatewayConfig, tokens: RegionTokens): Promise<Gatewa
     store,
     audit,
     clock: systemClock,
+    clockDoubt: () => keeper.doubt(),
     random: systemRandom,
     incarnation,
     token: (region: string, asker: Asker) => tokens.of(region, asker),

@@ -35,6 +35,8 @@ export interface Services {
   readonly store: Store;
   readonly audit: AuditLog;
   readonly clock: Clock;
+  /** Why the clock is not believed to be right; undefined: it is. What is to wait for days is not begun then. */
+  readonly clockDoubt: () => string | undefined;
   readonly random: Random;
   /** This start of this gateway (`laneIncarnation`): rows whose material it is making carry it. */
   readonly incarnation: number;

@@ -104,6 +104,9 @@ export const scheduleKeyDeletion = define({
   },
   run: async (input, call): Promise<Scheduled> => {
     const days = input.PendingWindowInDays;
+    // Days that are counted from a clock that is behind are over too soon once it is right.
+    if (call.services.clockDoubt() !== undefined)
+      throw new BridgeError('KMSInternalException', 'The clock of the daemon is not right: no deletion is scheduled.');
     const deletionAtMs = call.nowMs + days * dayMs;
     // The token first: a record that no row has written means nothing, and a row without a record would destroy nothing.
     const seen = notPendingDeletion(keyAt(call, 0));

@@ -44,6 +44,8 @@ export async function deleteDueKeys(
         if (
           !(await services.token(region, theDaemon).destroyScheduled(materialOf(claimed), claimed.deletionAtMs ?? 0))
         ) {
+          // Others' times are not kept for a row that may come back.
+          await services.token(region, theDaemon).cancelDestruction(materialOf(claimed));
           await services.store.keys.update(claimed, withoutDeletion);
           throw new BridgeError('KMSInvalidStateException', unrecorded);
         }

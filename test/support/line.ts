@@ -44,7 +44,8 @@ export async function startLine(limits: Partial<Limits> = {}) {
       secretAccessKey: `secret-of-${accountId}`,
     });
   }
-  const base = { store, audit, clock, random: systemRandom, incarnation: 0, token };
+  const doubt: { clock: string | undefined } = { clock: undefined };
+  const base = { store, audit, clock, clockDoubt: () => doubt.clock, random: systemRandom, incarnation: 0, token };
   const services: Services = { ...base, countMessage: createMessageCount(base) };
   const authenticator = createAuthenticator({
     credentials: store.credentials,
@@ -64,6 +65,7 @@ export async function startLine(limits: Partial<Limits> = {}) {
   const clients: kms.KMSClient[] = [];
   return {
     faults,
+    doubt,
     throttled,
     budgets,
     services,

@@ -182,6 +182,17 @@ describe('a destruction', () => {
     expect(store.asUser('--list-objects', '--type', 'data')).not.toContain('hsm-bridge');
   });
 
+  it('that two calls have scheduled at once is carried out at the time that was kept, whichever that is', async () => {
+    for (const kept of [1000, 2000]) {
+      const made = Buffer.alloc(16, kept / 8);
+      await token.generateKey(made);
+      await Promise.all([1000, 2000].map((time) => token.scheduleDestruction([made], time)));
+      expect(await token.destroyScheduled([made], kept)).toBe(true);
+      expect(await token.destroyScheduled([made], 3000 - kept)).toBe(true);
+      expect(store.asUser('--list-objects', '--type', 'data')).not.toContain('hsm-bridge');
+    }
+  });
+
   it('is never scheduled in a token that keeps no records', async () => {
     const poor = new SoftStore().initialise();
     try {

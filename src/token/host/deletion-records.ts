@@ -9,6 +9,9 @@ import { recordSearch, recordTemplate } from './template.js';
 /** First in each record's value, then the time, then the CKA_IDs. */
 const kind = Buffer.from('hsmbdel1');
 
+/** Of one key. Each but one was left by a call that failed or lost a race, until the deletion is carried out or cancelled. */
+const mostRecords = 64;
+
 interface DeletionRecord {
   readonly object: ObjectHandle;
   readonly value: Buffer;
@@ -30,18 +33,23 @@ export class DeletionRecords {
     this.#records = undefined;
   }
 
-  /** False when the token keeps no records. */
+  /**
+   * False when the token keeps no records. Earlier ones stay: of two calls that schedule at once, the one whose time stands in no row must
+   * not take the other's away. The oldest goes when there are too many.
+   */
   schedule(ckaIds: readonly Buffer[], dueAtMs: number): boolean {
     if (!this.#supported) return false;
     const value = valueOf(ckaIds, dueAtMs);
     const earlier = this.#of(ckaIds);
+    if (earlier.some((record) => record.value.equals(value) && this.#says(record.object, value))) return true;
+    const [oldest] = earlier;
+    if (oldest !== undefined && earlier.length >= mostRecords) this.#destroy(oldest);
     const { library, handle } = this.#session;
     const label = `hsm-bridge deletion ${new Date(dueAtMs).toISOString()}`;
     const object = library.C_CreateObject(handle, recordTemplate(label, value));
     // SoftHSMv2 reports success when its disk is full.
     if (!this.#says(object, value)) throw new RequestFault('internal', 'the token did not keep the record');
     this.#records?.push({ object, value });
-    for (const record of earlier) this.#destroy(record);
     return true;
   }
 

@@ -220,10 +220,11 @@ describe('a creation that failed', () => {
   });
 
   it('keeps its row when the token made the material and the row could not be sealed', async () => {
-    const { update } = line.store.keys;
-    line.store.keys.update = () => Promise.reject(new BridgeError('ThrottlingException', 'Rate exceeded'));
+    const { keys } = line.store;
+    const update = keys.update.bind(keys);
+    keys.update = () => Promise.reject(new BridgeError('ThrottlingException', 'Rate exceeded'));
     await expect(client.send(new kms.CreateKeyCommand({}))).rejects.toMatchObject({ name: 'ThrottlingException' });
-    line.store.keys.update = update;
+    keys.update = update;
     expect(await line.store.keys.count({ region, accountId: accounts.first })).toBe(1);
   });
 
@@ -253,6 +254,15 @@ describe('a creation that failed', () => {
     expect(await rowOf(keyId)).toBeUndefined();
     expect(token.objects.size).toBe(0);
   });
+});
+
+it('no deletion is scheduled by a clock that is not believed: its days would be over too soon once the clock is right', async () => {
+  const { KeyMetadata } = await client.send(new kms.CreateKeyCommand({}));
+  line.doubt.clock = 'the clock is 8 days behind where it was';
+  const scheduling = client.send(new kms.ScheduleKeyDeletionCommand({ KeyId: KeyMetadata?.KeyId }));
+  await expect(scheduling).rejects.toMatchObject({ name: 'KMSInternalException' });
+  expect([...line.token(region).scheduled]).toEqual([]);
+  expect(await rowOf(KeyMetadata?.KeyId ?? '')).toMatchObject({ status: 'enabled' });
 });
 
 describe('an older row put back', () => {
@@ -322,6 +332,8 @@ describe('an older row put back', () => {
         line.clock.offsetMs = 0;
         expect(failures.splice(0)).toEqual([expect.stringContaining('no record of this deletion')]);
         expect(await rowOf(KeyId)).toMatchObject({ status: 'disabled', deletionAtMs: undefined });
+        // The other deletion is off too: nothing is left that a further row could rest on.
+        expect([...line.token(region).scheduled]).toEqual([]);
         await expectDecrypts(key);
       }
     }
