@@ -1,5 +1,5 @@
 // Calls of authenticated accounts that are over their budget: each account's first of a second is a record, the others are counts, for each
-// account apart. Whoever floods the daemon adds less than 5 MB an hour to a lane by being refused.
+// account apart. An account adds less than 6 MB an hour to a lane by being refused.
 import { FloodLimiter, type FloodOptions } from './flood-limiter.js';
 
 /** Those beyond share one: nobody can have more than a configuration names, unless accounts were taken out of it. */

@@ -8,7 +8,7 @@ const lingerMs = 1_000;
 export class DrainableServer extends Server {
   /** Each connection's answers that are still to come, in their order: an entry for a connection, nothing new for a call. */
   readonly #answers = new Map<Socket, ServerResponse[]>();
-  /** Connections whose last answer will be written on the bare socket, by whoever took the call in; he closes them too. */
+  /** Connections whose last answer will be written on the bare socket, by what took the call in; it closes them too. */
   readonly #bare = new Set<Socket>();
   readonly #doors: Door[] = [];
   /** All of them, those whose client is gone too. */
