@@ -90,7 +90,7 @@ export function createMetrics(): Metrics {
   });
   const dropped = new Counter({
     name: 'hsm_bridge_connections_dropped_total',
-    help: 'Connections of the AWS endpoint closed without an answer: for want of room, or because no good signature came in time.',
+    help: 'Connections of the AWS endpoint closed early: for want of room, or because no good signature came in time.',
     labelNames: ['reason'],
     registers,
   });

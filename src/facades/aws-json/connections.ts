@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net';
 import { sourceOf } from './source.js';
 
-/** Why a connection was closed without an answer. */
+/** Why a connection was closed early; only who began a request and was too slow with it gets an answer. */
 export const dropReasons = [
   /** Everybody's connections together; all of them have been proven. */
   'all-in-use',
