@@ -1,8 +1,8 @@
 // One writer per lane: the highest `lock-<generation>` mark names the process that holds it. A mark of a process that is gone is
 // superseded by the next generation, never taken over, so two processes that see it together cannot both win.
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Disk, hasCode } from '../kernel/disk.js';
+import { birthOf } from '../kernel/process-identity.js';
 import { listMarks, markPath } from './segment.js';
 
 export class AuditInUseError extends Error {
@@ -22,12 +22,12 @@ const pollMs = 50;
 
 /** Waits up to `waitMs` for a predecessor to end; then AuditInUseError. Processes of other PID namespaces are not seen as alive. */
 export async function lockLane(disk: Disk, directory: string, lane: number, waitMs: number): Promise<LaneLock> {
-  const self = await describe(process.pid);
+  const self = describe(process.pid);
   for (let waitedMs = 0; ;) {
     const top = (await listMarks(disk, directory, lockMark)).at(-1) ?? 0;
     const owner = top === 0 ? released : await readOwner(disk, markPath(directory, lockMark, top));
     if (owner === undefined) continue;
-    if (await isAlive(owner)) {
+    if (isAlive(owner)) {
       if (waitedMs >= waitMs) throw new AuditInUseError(lane, owner.split('.')[0] ?? '');
       await sleep(pollMs);
       waitedMs += pollMs;
@@ -65,41 +65,13 @@ async function readOwner(disk: Disk, path: string): Promise<string | undefined> 
   }
 }
 
-async function isAlive(owner: string): Promise<boolean> {
+function isAlive(owner: string): boolean {
   const pid = Number(owner.split('.')[0]);
-  return Number.isInteger(pid) && pid > 0 && (await describe(pid)) === owner;
+  return Number.isInteger(pid) && pid > 0 && describe(pid) === owner;
 }
 
-/** pid.start.boot: a process id that was given to another process, or in another boot, is another owner. */
-async function describe(pid: number): Promise<string> {
-  const [start, boot] = await Promise.all([startTicks(pid), bootId()]);
-  return `${pid}.${start}.${boot}`;
-}
-
-/** Field 22 of /proc/<pid>/stat (proc(5)). A zombie writes no more: it counts as gone. Elsewhere than on Linux only existence is known. */
-async function startTicks(pid: number): Promise<string> {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, 'latin1');
-    const [state, ...rest] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return state === 'Z' || state === 'X' ? 'gone' : (rest[18] ?? 'gone');
-  } catch {
-    return process.platform === 'linux' || !exists(pid) ? 'gone' : 'running';
-  }
-}
-
-function exists(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return hasCode(error, 'EPERM');
-  }
-}
-
-async function bootId(): Promise<string> {
-  try {
-    return (await readFile('/proc/sys/kernel/random/boot_id', 'latin1')).trim().replaceAll('-', '');
-  } catch {
-    return '';
-  }
+/** pid.start.boot. Without /proc all processes look alike: then no mark is ever superseded. */
+function describe(pid: number): string {
+  const { start, boot } = birthOf(pid) ?? { start: 'gone', boot: '' };
+  return `${pid}.${start}.${boot.replaceAll('-', '')}`;
 }

@@ -1,19 +1,18 @@
 // When the log was last written, by its own records: evidence of what time it has been already.
-import { join } from 'node:path';
 import { type Disk, hasCode, systemDisk } from '../kernel/disk.js';
-import { longestLineBytes, segmentPath, segmentsAmong } from './segment.js';
+import { laneDirectory, longestLineBytes, segmentPath, segmentsAmong } from './segment.js';
+import { findLanes } from './verify.js';
 
 /** The time of the newest last record of all lanes of `directory`, in ms; undefined when there is none. Throws the disk's errors. */
 export async function newestRecordMs(directory: string, disk: Disk = systemDisk): Promise<number | undefined> {
-  let names: readonly string[];
+  let lanes: readonly number[];
   try {
-    names = await disk.list(directory);
+    ({ lanes } = await findLanes(directory, disk));
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined;
     throw error;
   }
-  const lanes = names.filter((name) => /^lane-\d+$/.test(name));
-  const times = await Promise.all(lanes.map((name) => newestOfLane(join(directory, name), disk)));
+  const times = await Promise.all(lanes.map((lane) => newestOfLane(laneDirectory(directory, lane), disk)));
   const known = times.filter((time) => time !== undefined);
   return known.length === 0 ? undefined : Math.max(...known);
 }

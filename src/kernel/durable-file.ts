@@ -1,6 +1,16 @@
 // A small file that is there whole or not at all, also after a power cut; readable by its owner alone. What lies under the name is
 // replaced or refused, never followed.
-import { closeSync, constants, fsyncSync, linkSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 
 /** Replaces `path`. Throws Node's error when the disk does not take it; then `path` is as it was, or already as it should be. */
@@ -26,6 +36,22 @@ export function createDurably(path: string, text: string): boolean {
   }
   syncFolderOf(path);
   return true;
+}
+
+/** Its text; undefined when there is none. Throws Node's error, ELOOP for a link; a pipe in its place is empty and keeps nobody waiting. */
+export function readUnfollowed(path: string): string | undefined {
+  let file: number;
+  try {
+    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    return readFileSync(file, 'utf8');
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Removes `path`, when it is there, so that no power cut brings it back. */

@@ -1,10 +1,10 @@
 // Whether the machine's clock is believed. A point at which it was right lies in the home, `clock`, with the time since the machine's start,
 // which nobody sets: the same boot's clock must have gone as far as that has. A new boot's may be ahead by a plausible time without the
 // daemon. Otherwise an operator's word is needed, which is a new point. A hold needs no memory: it lasts while the last point contradicts.
-import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { uptime } from 'node:os';
 import { join } from 'node:path';
-import { writeDurably } from '../kernel/durable-file.js';
+import { readUnfollowed, writeDurably } from '../kernel/durable-file.js';
+import { bootId } from '../kernel/process-identity.js';
 
 /** A moment by the clock, and by what the kernel counts from the machine's start on, also while it sleeps (CLOCK_BOOTTIME). */
 export interface ClockPoint {
@@ -28,18 +28,8 @@ export function presentPoint(wallMs: number): ClockPoint {
 
 /** Undefined when there is none, or one that nobody wrote so. Throws Node's error when it cannot be read. */
 export function readPoint(home: string): ClockPoint | undefined {
-  let text: string;
-  try {
-    const file = openSync(clockPath(home), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    try {
-      text = readFileSync(file, 'utf8');
-    } finally {
-      closeSync(file);
-    }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
+  const text = readUnfollowed(clockPath(home));
+  if (text === undefined) return undefined;
   try {
     const { wallMs, boot, uptimeMs, confirmed } = JSON.parse(text) as Partial<ClockPoint>;
     const isPoint = Number.isFinite(wallMs) && typeof boot === 'string' && Number.isFinite(uptimeMs);
@@ -71,8 +61,4 @@ function spoken(ms: number): string {
     : minutes < 3 * 1440
       ? `${Math.round(minutes / 60)} hours`
       : `${Math.round(minutes / 1440)} days`;
-}
-
-function bootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }

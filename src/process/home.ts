@@ -1,10 +1,10 @@
 // The home folder: all that the daemon writes, for its user's eyes alone. It belongs to the user who runs the daemon, with every folder
 // and file in it that the daemon uses; folders have mode 0700, files 0600, and no link is followed. Once the home is closed, nobody else
 // can put anything into it, so that one look at what lies there holds for the daemon's life.
-import { closeSync, constants, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { DaemonConfig, RegionConfig } from '../config/daemon.js';
-import { writeDurably } from '../kernel/durable-file.js';
+import { readUnfollowed, writeDurably } from '../kernel/durable-file.js';
 import { FatalError } from './fatal.js';
 import { ownEntry, ownFolder, ownTree, requireSafeWay } from './private-files.js';
 
@@ -89,12 +89,7 @@ export function whenWritable<T>(path: string, write: () => T): T {
 /** Undefined when there is none, or something else under its name. */
 function readOwn(path: string): string | undefined {
   try {
-    const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    try {
-      return readFileSync(file, 'utf8');
-    } finally {
-      closeSync(file);
-    }
+    return readUnfollowed(path);
   } catch {
     return undefined;
   }

@@ -2,9 +2,9 @@
 // file, of which it holds no trace, and one token, whichever Region they serve; it is on disk before the token is asked, and goes only
 // when the login is known to have cost nothing. Of two hosts that want the same login, the one whose note is first makes it.
 import { createHash } from 'node:crypto';
-import { closeSync, constants, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { createDurably, removeDurably, writeDurably } from '../../kernel/durable-file.js';
+import { createDurably, readUnfollowed, removeDurably, writeDurably } from '../../kernel/durable-file.js';
 import { identityOf, lives } from '../../kernel/process-identity.js';
 import { StartFault } from './fault.js';
 
@@ -129,18 +129,13 @@ function readNotes(folder: string, as: Attempt['as']): { path: string; written: 
 
 /** Undefined for one that has gone meanwhile, and for what is no note. */
 function readNote(path: string): Written | undefined {
-  let text: string;
+  let text: string | undefined;
   try {
-    const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-    try {
-      text = readFileSync(file, 'utf8');
-    } finally {
-      closeSync(file);
-    }
+    text = readUnfollowed(path);
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
     throw unreadable(path, error);
   }
+  if (text === undefined) return undefined;
   try {
     const parsed = JSON.parse(text) as Written | null;
     return parsed?.state === 'begun' || parsed?.state === 'refused' ? parsed : undefined;
