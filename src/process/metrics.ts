@@ -27,79 +27,58 @@ export function createMetrics(): Metrics {
   // Memory, CPU, event-loop lag and collections of this process, under the names that dashboards expect.
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
-  const requests = new Counter({
-    name: 'hsm_bridge_requests_total',
-    help: 'Answered requests.',
-    labelNames: ['operation', 'code'],
-    registers,
-  });
-  const inFlight = new Gauge({ name: 'hsm_bridge_requests_in_flight', help: 'Requests being served.', registers });
-  const throttled = new Counter({
-    name: 'hsm_bridge_throttled_total',
-    help: 'Requests of accounts that were over the budget.',
-    labelNames: ['budget'],
-    registers,
-  });
-  const audit = new Gauge({
-    name: 'hsm_bridge_audit_writable',
-    help: '1 while the audit log can be written; while 0 no request is served.',
-    registers,
-  });
-  const token = new Gauge({
-    name: 'hsm_bridge_token_up',
-    help: '1 while the token of the Region answers.',
-    labelNames: ['region'],
-    registers,
-  });
-  const refused = new Gauge({
-    name: 'hsm_bridge_token_broken',
-    help: '1 while calls in the Region fail at once, because its token cannot be used.',
-    labelNames: ['region'],
-    registers,
-  });
-  const waiting = new Gauge({
-    name: 'hsm_bridge_token_waiting',
-    help: 'Calls that wait for their turn at the token of the Region, or for its host.',
-    labelNames: ['region'],
-    registers,
-  });
-  const integrity = new Gauge({
-    name: 'hsm_bridge_integrity_failures',
-    help: 'Rows of the store found with a broken seal since the start.',
-    registers,
-  });
-  const damaged = new Gauge({
-    name: 'hsm_bridge_audit_damaged',
-    help: 'Lanes of the audit log found damaged or unreadable when they were last verified.',
-    registers,
-  });
-  const verified = new Gauge({
-    name: 'hsm_bridge_audit_verified_records',
-    help: 'Records found sound by the verification that runs, or by the last one.',
-    registers,
-  });
-  const verifiedAt = new Gauge({
-    name: 'hsm_bridge_audit_verified_timestamp_seconds',
-    help: 'When a verification of the whole audit log last ended; 0 before the first one has.',
-    registers,
-  });
-  const clock = new Gauge({
-    name: 'hsm_bridge_clock_believed',
-    help: '1 while the clock fits what is known of the time; while 0 no scheduled deletion is carried out.',
-    registers,
-  });
-  const dropped = new Counter({
-    name: 'hsm_bridge_connections_dropped_total',
-    help: 'Connections of the AWS endpoint closed early: for want of room, or because no good signature came in time.',
-    labelNames: ['reason'],
-    registers,
-  });
-  const open = new Gauge({
-    name: 'hsm_bridge_connections',
-    help: 'Open connections of the AWS endpoint; unproven: no signature was good on it yet.',
-    labelNames: ['state'],
-    registers,
-  });
+  const counter = (name: string, help: string, ...labelNames: string[]): Counter =>
+    new Counter({ name, help, labelNames, registers });
+  const gauge = (name: string, help: string, ...labelNames: string[]): Gauge =>
+    new Gauge({ name, help, labelNames, registers });
+  const requests = counter('hsm_bridge_requests_total', 'Answered requests.', 'operation', 'code');
+  const inFlight = gauge('hsm_bridge_requests_in_flight', 'Requests being served.');
+  const throttled = counter('hsm_bridge_throttled_total', 'Requests of accounts that were over the budget.', 'budget');
+  const audit = gauge(
+    'hsm_bridge_audit_writable',
+    '1 while the audit log can be written; while 0 no request is served.',
+  );
+  const token = gauge('hsm_bridge_token_up', '1 while the token of the Region answers.', 'region');
+  const refused = gauge(
+    'hsm_bridge_token_broken',
+    '1 while calls in the Region fail at once, because its token cannot be used.',
+    'region',
+  );
+  const waiting = gauge(
+    'hsm_bridge_token_waiting',
+    'Calls that wait for their turn at the token of the Region, or for its host.',
+    'region',
+  );
+  const integrity = gauge(
+    'hsm_bridge_integrity_failures',
+    'Rows of the store found with a broken seal since the start.',
+  );
+  const damaged = gauge(
+    'hsm_bridge_audit_damaged',
+    'Lanes of the audit log found damaged or unreadable when they were last verified.',
+  );
+  const verified = gauge(
+    'hsm_bridge_audit_verified_records',
+    'Records found sound by the verification that runs, or by the last one.',
+  );
+  const verifiedAt = gauge(
+    'hsm_bridge_audit_verified_timestamp_seconds',
+    'When a verification of the whole audit log last ended; 0 before the first one has.',
+  );
+  const clock = gauge(
+    'hsm_bridge_clock_believed',
+    '1 while the clock fits what is known of the time; while 0 no scheduled deletion is carried out.',
+  );
+  const dropped = counter(
+    'hsm_bridge_connections_dropped_total',
+    'Connections of the AWS endpoint closed early: for want of room, or because no good signature came in time.',
+    'reason',
+  );
+  const open = gauge(
+    'hsm_bridge_connections',
+    'Open connections of the AWS endpoint; unproven: no signature was good on it yet.',
+    'state',
+  );
   // prom-client hashes labels at each use; a request pays for one look-up in a map instead.
   const counters = new Map<string, Counter.Internal>();
   return {
@@ -107,12 +86,12 @@ export function createMetrics(): Metrics {
     requestEnded(operation, code) {
       inFlight.dec();
       const name = `${operation} ${code}`;
-      let counter = counters.get(name);
-      if (counter === undefined) {
-        counter = requests.labels(operation, code);
-        counters.set(name, counter);
+      let known = counters.get(name);
+      if (known === undefined) {
+        known = requests.labels(operation, code);
+        counters.set(name, known);
       }
-      counter.inc();
+      known.inc();
     },
     throttled: (budget) => throttled.inc({ budget }),
     auditWritable: (writable) => audit.set(writable ? 1 : 0),

@@ -1,19 +1,7 @@
 // Bounds come before work: of a list or a map that is too large no more is looked at than its bound allows, whoever's key it names.
 import { describe, expect, it } from 'vitest';
-import { BridgeError } from '../../../src/kernel/errors.js';
 import { parseJson } from '../../../src/facades/aws-json/json.js';
-import { operations } from '../../../src/operations/index.js';
-import { readInput } from '../../../src/operations/shapes.js';
-
-function answer(name: string, json: unknown): string {
-  try {
-    readInput(operations.get(name)!.input, json);
-    return 'read';
-  } catch (error) {
-    if (error instanceof BridgeError) return `${error.code}: ${error.message}`;
-    throw error;
-  }
-}
+import { answer } from './answer.js';
 
 const encrypt = (EncryptionContext: object): string =>
   answer('Encrypt', { KeyId: 'x', Plaintext: 'YQ==', EncryptionContext });

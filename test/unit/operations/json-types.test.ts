@@ -1,18 +1,8 @@
 // JSON of the wrong type: AWS's words for each, as they were recorded from it, and what is taken though it is of another type.
 import { describe, expect, it } from 'vitest';
-import { BridgeError } from '../../../src/kernel/errors.js';
 import { operations } from '../../../src/operations/index.js';
 import { readInput } from '../../../src/operations/shapes.js';
-
-function answer(name: string, json: unknown): string {
-  try {
-    readInput(operations.get(name)!.input, json);
-    return 'read';
-  } catch (error) {
-    if (error instanceof BridgeError) return `${error.code}: ${error.publicMessage ?? '-'}`;
-    throw error;
-  }
-}
+import { answer } from './answer.js';
 
 const encrypt = (input: object): string => answer('Encrypt', { KeyId: 'x', Plaintext: 'YQ==', ...input });
 

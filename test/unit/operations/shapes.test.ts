@@ -1,19 +1,8 @@
 // Input shapes: AWS's words for broken constraints, and no exception that is not an answer, whatever the JSON.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { BridgeError } from '../../../src/kernel/errors.js';
 import { operations } from '../../../src/operations/index.js';
-import { readInput } from '../../../src/operations/shapes.js';
-
-function answer(name: string, json: unknown): string {
-  try {
-    readInput(operations.get(name)!.input, json);
-    return 'read';
-  } catch (error) {
-    if (error instanceof BridgeError) return `${error.code}: ${error.message}`;
-    throw error;
-  }
-}
+import { answer } from './answer.js';
 
 describe('shapes', () => {
   it('lists every violation in one message, as AWS does', () => {
