@@ -113,7 +113,7 @@ async function start(config: GatewayConfig, tokens: RegionTokens, sockets: Socke
   await Promise.race([settling, pause(settleFirstMs)]);
   settling.catch((error: unknown) => log.error(`reconcile of ${config.defaultRegion} failed: ${String(error)}`));
   for (const { region } of config.regions) {
-    if (region !== config.defaultRegion) void lookAtUnsettled(gateway, region).catch(() => undefined);
+    if (region !== config.defaultRegion) void lookAtUnsettled(gateway, region);
   }
   const rootCredentials =
     config.lane === 0

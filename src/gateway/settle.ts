@@ -86,10 +86,15 @@ export const onFailure =
   (key, error) =>
     log.error(`${region}: key ${key.keyId}: ${String(error)}; what is left is tried again later`);
 
-/** A look at what is unfinished starts the Region's token, and its settling with it. */
+/** A look at what is unfinished starts the Region's token, and its settling with it. A failure is logged: the Region's first use looks again. */
 export async function lookAtUnsettled(gateway: Gateway, region: string): Promise<void> {
-  for await (const key of gateway.store.keys.unsettled(region, abandoned(gateway))) {
-    gateway.log.debug(`${region}: key ${key.keyId} was left unfinished`);
-    return;
+  const { store, log } = gateway;
+  try {
+    for await (const key of store.keys.unsettled(region, abandoned(gateway))) {
+      log.debug(`${region}: key ${key.keyId} was left unfinished`);
+      return;
+    }
+  } catch (error) {
+    log.warn(`${region}: what was left unfinished could not be looked at: ${String(error)}`);
   }
 }

@@ -46,12 +46,15 @@ export class Cipher {
    */
   sealRandom(key: ObjectHandle, aad: Buffer, plaintext: Buffer, out: Buffer): void {
     const drawn = Buffer.alloc(ivBytes + plaintext.length);
-    this.random(drawn);
-    drawn.copy(plaintext, 0, ivBytes);
-    const iv = drawn.subarray(0, ivBytes);
-    iv.copy(out);
-    this.sealUnder(key, iv, aad, plaintext, out.subarray(ivBytes));
-    drawn.fill(0);
+    try {
+      this.random(drawn);
+      drawn.copy(plaintext, 0, ivBytes);
+      const iv = drawn.subarray(0, ivBytes);
+      iv.copy(out);
+      this.sealUnder(key, iv, aad, plaintext, out.subarray(ivBytes));
+    } finally {
+      drawn.fill(0);
+    }
   }
 
   /** Forgets the IVs that were drawn and not used. To be called before anything new is read. */

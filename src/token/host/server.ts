@@ -111,14 +111,17 @@ export class TokenServer {
   #perform(id: number, op: number, payload: Buffer, socket: Socket): boolean {
     const writer = this.#writers.get(socket);
     if (writer === undefined) return false;
-    if (this.#lost || this.#waiting.size >= maxWaiting) {
+    if (this.#lost) {
       writer.commit(id, statuses.internal, 0);
       return true;
     }
     try {
       const outcome = this.#options.perform(id, op, payload, writer);
-      if (outcome instanceof NotReadYet) this.#wait(outcome.awaited, { id, op, payload: Buffer.from(payload), socket });
-      return outcome !== 'malformed';
+      if (!(outcome instanceof NotReadYet)) return outcome === 'answered';
+      if (this.#waiting.size < maxWaiting)
+        this.#wait(outcome.awaited, { id, op, payload: Buffer.from(payload), socket });
+      else writer.commit(id, statuses.internal, 0);
+      return true;
     } catch {
       this.#lose();
       return true;
