@@ -8,8 +8,11 @@ import { audited, ofKey } from './service-event.js';
 
 /** Keys whose blocks are remembered, about 130 bytes each. One that is forgotten loses the rest of its block: it rotates a little earlier. */
 const maxRemembered = 32_768;
-/** Messages reserved at a time. */
+/** Messages reserved at a time, at most. */
 const block = 2 ** 20;
+/** And for a key that was not in use here; then sixteen times as many each time: one of very many keys, used now and then, loses little. */
+const firstBlock = 2 ** 12;
+const growth = 16;
 const hardLimit = 2 ** 32;
 /** Above this a rotation is tried; below the hard limit there is room for 64 blocks while another process does it. */
 const softLimit = hardLimit - 64 * block;
@@ -18,13 +21,13 @@ type Counting = Omit<Services, 'countMessage'>;
 
 /** Returns the key as it is to be used: itself, or with a newer backing key. */
 export function createMessageCount(services: Counting): (key: Key) => Promise<Key> {
-  const left = new Map<string, number>();
+  const left = new Map<string, { messages: number; readonly block: number }>();
   const reserving = new Map<string, Promise<Key>>();
   const countMessage = async (key: Key): Promise<Key> => {
     const { materialId } = currentBackingKey(key);
-    const remaining = left.get(materialId) ?? 0;
-    if (remaining > 0) {
-      left.set(materialId, remaining - 1);
+    const remaining = left.get(materialId);
+    if (remaining !== undefined && remaining.messages > 0) {
+      remaining.messages -= 1;
       return key;
     }
     let reservation = reserving.get(materialId);
@@ -35,15 +38,17 @@ export function createMessageCount(services: Counting): (key: Key) => Promise<Ke
     return countMessage(await reservation);
   };
   const reserve = async (materialId: string, key: Key): Promise<Key> => {
-    const total = await services.store.usage.reserve(materialId, block);
+    const before = left.get(materialId);
+    const messages = before === undefined ? firstBlock : Math.min(block, before.block * growth);
+    const total = await services.store.usage.reserve(materialId, messages);
     const rotated = total > softLimit ? await tryRotate({ ...services, countMessage }, key) : undefined;
     if (rotated !== undefined) return rotated;
     if (total > hardLimit) {
       throw new BridgeError('KMSInternalException', 'The key has encrypted as many messages as its material may.');
     }
     const oldest = left.keys().next();
-    if (left.size >= maxRemembered && oldest.done !== true) left.delete(oldest.value);
-    left.set(materialId, block);
+    if (before === undefined && left.size >= maxRemembered && oldest.done !== true) left.delete(oldest.value);
+    left.set(materialId, { messages, block: messages });
     return key;
   };
   return countMessage;

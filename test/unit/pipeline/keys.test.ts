@@ -2,6 +2,7 @@
 import * as kms from '@aws-sdk/client-kms';
 import { describe, expect, it } from 'vitest';
 import { BridgeError } from '../../../src/kernel/errors.js';
+import { createMessageCount } from '../../../src/pipeline/message-count.js';
 import { accounts, failure, lineOfSuite, region } from '../../support/line.js';
 
 const { line, client, other, keyId, keyArn, newKey, encrypt, decrypt } = await lineOfSuite();
@@ -105,6 +106,19 @@ describe('the message count', () => {
     const fresh = await startCounting(key.KeyId!);
     expect(fresh).not.toBe(key.CurrentKeyMaterialId);
     expect((await decrypt({ CiphertextBlob: old.CiphertextBlob })).KeyMaterialId).toBe(key.CurrentKeyMaterialId);
+  });
+
+  it('reserves little for a key that is used now and then, and more for one that goes on', async () => {
+    const { CurrentKeyMaterialId, KeyId } = await newKey();
+    const key = await line.store.keys.find({ region, accountId: accounts.first, keyId: KeyId! });
+    const countMessage = createMessageCount(line.services);
+    const count = async (messages: number): Promise<number | undefined> => {
+      for (let i = 0; i < messages; i += 1) await countMessage(key!);
+      return line.store.usageTotals.get(CurrentKeyMaterialId!);
+    };
+    expect(await count(1)).toBe(2 ** 12);
+    expect(await count(2 ** 12)).toBe(2 ** 12 + 2 ** 16);
+    expect(await count(2 ** 16)).toBe(2 ** 12 + 2 ** 16 + 2 ** 20);
   });
 
   it('goes on with the old backing key when a rotation fails, tries again with the next block, and leaves no object over', async () => {
