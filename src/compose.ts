@@ -11,7 +11,7 @@ import { createAuthenticator } from './authn/authenticate.js';
 import { ensureRootCredentials, type AuditCreation } from './authn/root-credentials.js';
 import type { FatalCode, FromGateway, GatewayConfig, Listener, ToGateway } from './config/processes.js';
 import { createAdminServer } from './facades/admin/server.js';
-import { ConnectionTable } from './facades/aws-json/connections.js';
+import { ConnectionTable, usualLimits } from './facades/aws-json/connections.js';
 import { createAwsJsonServer } from './facades/aws-json/server.js';
 import type { Gateway } from './gateway/gateway.js';
 import { createReadiness } from './gateway/readiness.js';
@@ -36,6 +36,7 @@ import { createLog, type Log } from './process/log.js';
 import { createMetrics } from './process/metrics.js';
 import { type Endpoint, openEndpoint } from './process/endpoint.js';
 import { listenOn } from './process/ports.js';
+import type { HandshakeRules } from './process/tls-door.js';
 import type { Asker } from './ports/token.js';
 import { StoreOpenError } from './store/backend.js';
 import { openStore } from './store/open.js';
@@ -120,7 +121,7 @@ async function start(config: GatewayConfig, tokens: RegionTokens, sockets: Socke
       ? await ensureRootCredentials(store.credentials, services.random, config.accounts, auditAccessKey(gateway))
       : undefined;
   const server = createServer(gateway);
-  const endpoint = await openEndpoint(server, sockets, config.tls, log);
+  const endpoint = await openEndpoint(server, sockets, config.tls, handshakeRules(gateway), log);
   const verification = sockets.has('admin') ? verifyAudit(gateway) : undefined;
   const admin = verification === undefined ? undefined : createAdminServer(createReadiness(gateway, verification));
   if (admin !== undefined) await listenOn(admin, sockets.get('admin'), 'admin port');
@@ -236,6 +237,13 @@ function createServer({ config, services, store, connections, metrics, log }: Ga
     ended: (operation, code) => metrics.requestEnded(operation, code),
   });
 }
+
+/** Who is at its handshake is a stranger too, and not in the table of connections yet. */
+const handshakeRules = ({ connections }: Gateway): HandshakeRules => ({
+  limits: { all: usualLimits.unproven, ofSource: usualLimits.unprovenOfSource },
+  timeoutMs: usualLimits.firstSignatureMs,
+  dropped: (reason) => connections.count(reason),
+});
 
 const auditAccessKey =
   ({ services, config }: Gateway): AuditCreation =>

@@ -6,7 +6,7 @@ import type { DrainableServer } from '../kernel/drainable-server.js';
 import { FatalError } from './fatal.js';
 import type { Log } from './log.js';
 import { listenOn } from './ports.js';
-import { TlsDoor } from './tls-door.js';
+import { type HandshakeRules, TlsDoor } from './tls-door.js';
 import { certificateProblem, readTlsPair, type TlsPair } from './tls-files.js';
 
 export interface Endpoint {
@@ -19,11 +19,12 @@ export async function openEndpoint(
   server: DrainableServer,
   sockets: ReadonlyMap<Listener, unknown>,
   tls: TlsFiles | undefined,
+  handshakes: HandshakeRules,
   log: Log,
 ): Promise<Endpoint> {
   const port = sockets.get('endpoint');
   const path = sockets.get('unix');
-  const door = tls === undefined ? undefined : new TlsDoor(readJudged(tls, log));
+  const door = tls === undefined ? undefined : new TlsDoor(readJudged(tls, log), handshakes);
   if (door !== undefined) server.admit(door, 'secureConnection');
   if (port !== undefined) await listenOn(door ?? server, port, 'endpoint');
   if (path !== undefined) {

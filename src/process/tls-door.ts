@@ -3,11 +3,9 @@
 import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { Server, type TlsOptions } from 'node:tls';
+import { sourceOf } from '../kernel/source.js';
+import { type StrangerLimits, Strangers } from '../kernel/strangers.js';
 import type { TlsPair } from './tls-files.js';
-
-/** Of handshakes under way, the oldest goes when there is one more. */
-const mostHandshakes = 256;
-const handshakeMs = 10_000;
 
 const rules = {
   minVersion: 'TLSv1.2',
@@ -27,15 +25,32 @@ const rules = {
   secureOptions: constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_TICKET,
 } as const satisfies TlsOptions;
 
+export interface HandshakeRules {
+  /** Of handshakes under way. */
+  readonly limits: StrangerLimits;
+  readonly timeoutMs: number;
+  /** Told of each connection that is dropped before its handshake is done. */
+  readonly dropped: (reason: 'too-many-handshakes' | 'no-handshake-in-time') => void;
+}
+
 /** The caller listens; `secureConnection` tells of each connection that can be read. */
 export class TlsDoor extends Server {
-  /** Under way, the oldest first. */
-  readonly #handshakes = new Map<string, Socket>();
+  readonly #dropped: HandshakeRules['dropped'];
+  readonly #handshakes: Strangers<Socket>;
+  readonly #byEnds = new Map<string, Socket>();
 
-  constructor(pair: TlsPair) {
-    super({ ...rules, ...pair, handshakeTimeout: handshakeMs, ALPNProtocols: ['http/1.1'], noDelay: true });
+  constructor(pair: TlsPair, { limits, timeoutMs, dropped }: HandshakeRules) {
+    super({ ...rules, ...pair, handshakeTimeout: timeoutMs, ALPNProtocols: ['http/1.1'], noDelay: true });
+    this.#handshakes = new Strangers(limits);
+    this.#dropped = dropped;
     this.on('connection', (socket: Socket) => this.#begun(socket));
-    this.on('secureConnection', (socket) => this.#handshakes.delete(endsOf(socket)));
+    this.on('secureConnection', (socket) => this.#done(endsOf(socket)));
+    this.on('tlsClientError', ({ code }: NodeJS.ErrnoException, socket) => {
+      if (code !== 'ERR_TLS_HANDSHAKE_TIMEOUT') return;
+      dropped('no-handshake-in-time');
+      // Node only says so.
+      socket.destroy();
+    });
   }
 
   /** For handshakes from now on; connections keep what they have. */
@@ -46,18 +61,34 @@ export class TlsDoor extends Server {
   /** Stops listening, and waits for no handshake. */
   override close(done?: (error?: Error) => void): this {
     super.close(done);
-    for (const socket of this.#handshakes.values()) socket.destroy();
+    for (const socket of this.#handshakes) socket.destroy();
     return this;
   }
 
   #begun(socket: Socket): void {
-    const [oldest] = this.#handshakes.values();
-    if (this.#handshakes.size >= mostHandshakes) oldest?.destroy();
+    const source = socket.remoteAddress === undefined ? undefined : sourceOf(socket.remoteAddress);
+    const ofSource = this.#handshakes.tooManyOf(source);
+    if (ofSource !== undefined) this.#drop(ofSource);
+    else if (this.#handshakes.isFull && this.#handshakes.oldest !== undefined) this.#drop(this.#handshakes.oldest);
     const ends = endsOf(socket);
-    this.#handshakes.set(ends, socket);
+    this.#handshakes.add(socket, source);
+    this.#byEnds.set(ends, socket);
     socket.once('close', () => {
-      if (this.#handshakes.get(ends) === socket) this.#handshakes.delete(ends);
+      this.#handshakes.delete(socket);
+      if (this.#byEnds.get(ends) === socket) this.#byEnds.delete(ends);
     });
+  }
+
+  #drop(socket: Socket): void {
+    this.#dropped('too-many-handshakes');
+    this.#handshakes.delete(socket);
+    socket.destroy();
+  }
+
+  #done(ends: string): void {
+    const socket = this.#byEnds.get(ends);
+    this.#byEnds.delete(ends);
+    if (socket !== undefined) this.#handshakes.delete(socket);
   }
 }
 

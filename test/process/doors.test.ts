@@ -1,7 +1,7 @@
 // The doors of one server, in this process: its time limits hold and its drain is orderly whichever way a connection came in.
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
@@ -10,12 +10,14 @@ import { DrainableServer } from '../../src/kernel/drainable-server.js';
 import { openEndpoint } from '../../src/process/endpoint.js';
 import { type HeldSocket, holdPath, holdPort } from '../../src/process/held-socket.js';
 import { createLog } from '../../src/process/log.js';
+import { TlsDoor } from '../../src/process/tls-door.js';
 import { makePair } from '../support/certificate.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'hsm-bridge-doors-'));
 const path = join(folder, 'socket');
 const tls = { certificate: join(folder, 'one.crt'), key: join(folder, 'one.key') };
 const held: HeldSocket[] = [];
+const dropped: string[] = [];
 let server: DrainableServer;
 let release: () => void;
 
@@ -34,7 +36,8 @@ beforeEach(async () => {
       server.end(request, response);
     };
   });
-  held.push(await holdPort('127.0.0.1', 0, 'none'), await holdPath(path, 0o600));
+  dropped.splice(0);
+  held.push(await holdPort('127.0.0.1', 0, 'none'), await holdPath(path, 0o600, () => undefined));
   const [port, file] = held;
   await openEndpoint(
     server,
@@ -43,6 +46,7 @@ beforeEach(async () => {
       ['unix', file!.handle],
     ]),
     tls,
+    { limits: { all: 4, ofSource: 3 }, timeoutMs: 10_000, dropped: (reason) => dropped.push(reason) },
     createLog('test', 'text', 'error'),
   );
 });
@@ -87,3 +91,33 @@ it.each(Object.entries(ways))(
     await drained;
   },
 );
+
+it('TLS: a handshake too many ends the oldest of its address, and is told', async () => {
+  const clients = Array.from({ length: 5 }, () => connect(place()));
+  await Promise.all([said(clients[0]!), said(clients[1]!)]);
+  expect(dropped).toEqual(['too-many-handshakes', 'too-many-handshakes']);
+  // Whose handshake is done holds no place, and takes none that is given back.
+  const done = connectTls({ ...place(), rejectUnauthorized: false });
+  const oldest = said(clients[2]!);
+  await Promise.all([once(done, 'secureConnect'), oldest]);
+  clients.push(connect(place()));
+  await once(clients[5]!, 'connect');
+  const later = connectTls({ ...place(), rejectUnauthorized: false });
+  await Promise.all([once(later, 'secureConnect'), said(clients[3]!)]);
+  expect(dropped).toHaveLength(4);
+  for (const socket of [...clients, done, later]) socket.destroy();
+});
+
+it('TLS: a handshake that is not done in time is told as such', async () => {
+  const pair = { cert: readFileSync(tls.certificate, 'utf8'), key: readFileSync(tls.key, 'utf8') };
+  const door = new TlsDoor(pair, {
+    limits: { all: 4, ofSource: 3 },
+    timeoutMs: 20,
+    dropped: (reason) => dropped.push(reason),
+  });
+  door.listen(0, '127.0.0.1');
+  await once(door, 'listening');
+  await said(connect((door.address() as AddressInfo).port, '127.0.0.1'));
+  expect(dropped).toEqual(['no-handshake-in-time']);
+  door.close();
+});

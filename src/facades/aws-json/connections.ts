@@ -1,7 +1,8 @@
 // The connections of the endpoint, and whom to let go when there are too many: until a signature was good on it, a connection is a stranger's,
 // which is short-lived and the first to go. What strangers hold together is bounded by their number.
 import type { Socket } from 'node:net';
-import { sourceOf } from './source.js';
+import { sourceOf } from '../../kernel/source.js';
+import { Strangers } from '../../kernel/strangers.js';
 
 /** Why a connection was closed early; only who began a request and was too slow with it gets an answer. */
 export const dropReasons = [
@@ -15,6 +16,10 @@ export const dropReasons = [
   'no-signature-in-time',
   /** A stranger sent more requests than he may before the first was answered. */
   'too-many-at-once',
+  /** On a TLS port: the oldest handshake's, of all or of an address, for a newer one. */
+  'too-many-handshakes',
+  /** On a TLS port: the handshake was not done in time. */
+  'no-handshake-in-time',
 ] as const;
 export type DropReason = (typeof dropReasons)[number];
 
@@ -36,6 +41,9 @@ export const usualLimits: ConnectionLimits = {
   unprovenCalls: 16,
   firstSignatureMs: 10_000,
 };
+
+/** Nobody is kept out by these: they are what a slow or silent client comes to. */
+const ofTime: ReadonlySet<DropReason> = new Set(['no-signature-in-time', 'no-handshake-in-time']);
 
 export class Connection {
   readonly socket: Socket;
@@ -103,9 +111,7 @@ export class ConnectionTable {
   readonly #told: (reason: DropReason) => void;
   readonly #nowMs: () => number;
   readonly #all = new Map<Socket, Connection>();
-  /** Oldest first, here and by source. */
-  readonly #unproven = new Set<Connection>();
-  readonly #bySource = new Map<string, Set<Connection>>();
+  readonly #unproven: Strangers<Connection>;
   readonly #dropped = Object.fromEntries(dropReasons.map((reason) => [reason, 0])) as Record<DropReason, number>;
   #crowdedAtMs: number | undefined;
 
@@ -115,25 +121,27 @@ export class ConnectionTable {
     nowMs = () => performance.now(),
   }: ConnectionTableOptions = {}) {
     this.#limits = limits;
+    this.#unproven = new Strangers({ all: limits.unproven, ofSource: limits.unprovenOfSource });
     this.#told = dropped;
     this.#nowMs = nowMs;
   }
 
   /** Takes a new connection in, at the cost of an older one where there is no room. Undefined: it is closed itself. */
   add(socket: Socket): Connection | undefined {
-    const { connections, unproven, unprovenOfSource } = this.#limits;
+    const { connections } = this.#limits;
     const connection = new Connection(socket, this, this.#nowMs());
-    const ofSource = connection.source === undefined ? undefined : this.#bySource.get(connection.source);
-    if (ofSource !== undefined && ofSource.size >= unprovenOfSource) this.#dropFirst(ofSource, 'too-many-of-source');
-    if (this.#unproven.size >= unproven || (this.#all.size >= connections && this.#unproven.size > 0))
-      this.#dropFirst(this.#unproven, 'too-many-unproven');
+    const ofSource = this.#unproven.tooManyOf(connection.source);
+    if (ofSource !== undefined) this.drop(ofSource, 'too-many-of-source');
+    const { oldest } = this.#unproven;
+    if (oldest !== undefined && (this.#unproven.isFull || this.#all.size >= connections))
+      this.drop(oldest, 'too-many-unproven');
     if (this.#all.size >= connections) {
-      this.#count('all-in-use');
+      this.count('all-in-use');
       socket.destroy();
       return undefined;
     }
     this.#all.set(socket, connection);
-    this.#addStranger(connection);
+    this.#unproven.add(connection, connection.source);
     socket.once('close', () => this.#forget(connection));
     return connection;
   }
@@ -150,15 +158,22 @@ export class ConnectionTable {
   }
 
   drop(connection: Connection, reason: DropReason): void {
-    this.#count(reason);
+    this.count(reason);
     this.#forget(connection);
     connection.isFinished = true;
     connection.socket.destroy();
   }
 
+  /** Counts one that was dropped, here or before it came into the table. */
+  count(reason: DropReason): void {
+    this.#dropped[reason] += 1;
+    if (!ofTime.has(reason)) this.#crowdedAtMs = this.#nowMs();
+    this.#told(reason);
+  }
+
   /** For `Connection.prove`. */
   proved(connection: Connection): void {
-    this.#forgetStranger(connection);
+    this.#unproven.delete(connection);
   }
 
   /** Tells `late` of strangers whose time is up and none of whose calls is in the line; it is to close them. */
@@ -169,7 +184,7 @@ export class ConnectionTable {
       if (connection.callsInLine > 0 || connection.isFinished) continue;
       if (connection.socket.bytesRead === 0) this.drop(connection, 'no-signature-in-time');
       else {
-        this.#count('no-signature-in-time');
+        this.count('no-signature-in-time');
         late(connection);
       }
     }
@@ -186,35 +201,7 @@ export class ConnectionTable {
 
   #forget(connection: Connection): void {
     this.#all.delete(connection.socket);
-    this.#forgetStranger(connection);
-  }
-
-  #forgetStranger(connection: Connection): void {
-    if (!this.#unproven.delete(connection) || connection.source === undefined) return;
-    const ofSource = this.#bySource.get(connection.source);
-    ofSource?.delete(connection);
-    if (ofSource?.size === 0) this.#bySource.delete(connection.source);
-  }
-
-  #addStranger(connection: Connection): void {
-    this.#unproven.add(connection);
-    if (connection.source === undefined) return;
-    const ofSource = this.#bySource.get(connection.source);
-    if (ofSource === undefined) this.#bySource.set(connection.source, new Set([connection]));
-    else ofSource.add(connection);
-  }
-
-  #dropFirst(connections: ReadonlySet<Connection>, reason: DropReason): void {
-    for (const oldest of connections) {
-      this.drop(oldest, reason);
-      return;
-    }
-  }
-
-  #count(reason: DropReason): void {
-    this.#dropped[reason] += 1;
-    if (reason !== 'no-signature-in-time') this.#crowdedAtMs = this.#nowMs();
-    this.#told(reason);
+    this.#unproven.delete(connection);
   }
 }
 

@@ -8,7 +8,7 @@ import {
   ConnectionTable,
   type DropReason,
 } from '../../../src/facades/aws-json/connections.js';
-import { sourceOf } from '../../../src/facades/aws-json/source.js';
+import { sourceOf } from '../../../src/kernel/source.js';
 
 const limits = { connections: 10, unproven: 6, unprovenOfSource: 3, unprovenCalls: 2, firstSignatureMs: 1000 };
 
