@@ -1,6 +1,6 @@
 // The endpoint's certificate and private key: read by gateways and by `doctor`, never by the supervisor. A key that others may read is
 // no secret, and a pair that does not fit is none.
-import { X509Certificate } from 'node:crypto';
+import { type KeyObject, X509Certificate } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import type { TlsFiles } from '../config/processes.js';
@@ -14,9 +14,26 @@ export interface TlsPair {
 /** Throws FatalError `tls-files`; the line names the file and holds nothing of it. */
 export function readTlsPair({ certificate, key }: TlsFiles): TlsPair {
   const pair = { cert: read(certificate, 'TLS certificate', false), key: read(key, 'TLS key', true) };
-  usable(`the TLS certificate ${certificate} cannot be used`, () => new X509Certificate(pair.cert));
+  const { publicKey } = usable(
+    `the TLS certificate ${certificate} cannot be used`,
+    () => new X509Certificate(pair.cert),
+  );
+  if (!isNegotiable(publicKey))
+    throw new FatalError(
+      'tls-files',
+      `the TLS certificate ${certificate} cannot be used (clients take keys of RSA from 2048 bits, P-256, P-384, P-521, Ed25519 and Ed448)`,
+    );
   usable(`the TLS key ${key} cannot be used with the certificate ${certificate}`, () => createSecureContext(pair));
   return pair;
+}
+
+const curves: ReadonlySet<string> = new Set(['prime256v1', 'secp384r1', 'secp521r1']);
+
+/** OpenSSL serves a pair of any kind, and every handshake fails where no client has a signature algorithm for it (RFC 8446, 4.2.3). */
+function isNegotiable({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): boolean {
+  if (type === 'rsa') return (details?.modulusLength ?? 0) >= 2048;
+  if (type === 'ec') return curves.has(details?.namedCurve ?? '');
+  return type === 'ed25519' || type === 'ed448';
 }
 
 /** Why clients will not take a certificate that is served, though it fits; undefined: nothing. */
