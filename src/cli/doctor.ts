@@ -177,7 +177,7 @@ async function portFindings(config: DaemonConfig): Promise<Finding[]> {
 async function socketFindings({ socket }: DaemonConfig): Promise<Finding[]> {
   if (socket === undefined) return [];
   const subject = `socket ${socket.path}`;
-  const problem = await pathProblem(socket.path);
+  const problem = await pathProblem(socket.path, () => undefined);
   return [problem === undefined ? { subject } : { subject, problem: problem.message }];
 }
 

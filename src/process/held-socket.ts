@@ -1,5 +1,5 @@
 // A socket that the supervisor binds and holds for its whole life, without ever accepting from it: gateways listen on copies of it. While
-// it is held nobody else can have the address, and between two gateways connections wait in the kernel's queue.
+// it is held and has been listened on nobody else can have the address, and between two gateways connections wait in the kernel's queue.
 import type { SendHandle } from 'node:child_process';
 import { lookup } from 'node:dns/promises';
 import { chmodSync, rmSync } from 'node:fs';
@@ -48,9 +48,12 @@ export async function holdPort(host: string, port: number, setting: string): Pro
   return { handle: handle as unknown as SendHandle, port: bound.port, release: () => handle.close() };
 }
 
-/** The same in the file system, in the place of a socket that a dead daemon left. `release` removes it. Throws FatalError. */
-export async function holdPath(path: string, mode: number): Promise<HeldSocket> {
-  const problem = await pathProblem(path);
+/**
+ * The same in the file system, in the place of a socket that a dead daemon left. `release` removes it. `note`: as for `pathProblem`.
+ * Throws FatalError.
+ */
+export async function holdPath(path: string, mode: number, note: (line: string) => void): Promise<HeldSocket> {
+  const problem = await pathProblem(path, note);
   if (problem !== undefined) throw problem;
   rmSync(path, { force: true });
   const handle = create(path, -1, -1);

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import type { DaemonConfig, RegionConfig } from '../config/daemon.js';
 import { readUnfollowed, writeDurably } from '../kernel/durable-file.js';
 import { FatalError } from './fatal.js';
-import { ownEntry, ownFolder, ownTree, requireSafeWay } from './private-files.js';
+import { makeWay, ownEntry, ownFolder, ownTree, requireSafeWay } from './private-files.js';
 
 export const runFolder = (home: string): string => join(home, 'run');
 
@@ -21,6 +21,7 @@ export function prepareHome({ home }: DaemonConfig): readonly string[] {
   // Everything this process and its children create from here on is private.
   process.umask(0o077);
   return whenWritable(home, () => {
+    makeWay(home);
     const notes = requireSafeWay(home);
     ownFolder(home);
     ownFolder(runFolder(home));

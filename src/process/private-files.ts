@@ -43,11 +43,10 @@ export function ownFolder(path: string): void {
 }
 
 /**
- * Looks at every folder on the way to `path`, as it is named and as it is when links are resolved: what somebody other than root and us
- * may change there. Makes the way. Throws FatalError home-unsafe when every user may.
+ * Looks at every folder on the way to `path`, which is there, as it is named and as it is when links are resolved: what somebody other than
+ * root and us may change. Throws FatalError home-unsafe when every user may.
  */
 export function requireSafeWay(path: string): readonly string[] {
-  makeWay(path);
   const way = new Set([...upwards(realpathSync(dirname(path))), ...upwards(dirname(path))]);
   const notes: string[] = [];
   for (const folder of way) {
@@ -56,14 +55,14 @@ export function requireSafeWay(path: string): readonly string[] {
       const what = `may be changed by every user, who could put another folder in the place of ${path}`;
       throw unsafe(folder, `${what}: chmod o-w ${folder}`);
     }
-    if ((mode & 0o1020) === 0o020) notes.push(`its group may change ${folder}, and with it which folder the home is`);
-    if (uid !== 0 && uid !== self())
-      notes.push(`user ${uid} may change ${folder}, and with it which folder the home is`);
+    if ((mode & 0o1020) === 0o020) notes.push(`its group may change ${folder}, and with it what ${path} is`);
+    if (uid !== 0 && uid !== self()) notes.push(`user ${uid} may change ${folder}, and with it what ${path} is`);
   }
   return notes;
 }
 
-function makeWay(path: string): void {
+/** Makes the missing parents of `path`. */
+export function makeWay(path: string): void {
   if (!existsSync(dirname(path))) mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
 }
 

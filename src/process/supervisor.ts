@@ -32,7 +32,7 @@ const adminHost = '127.0.0.1';
 export async function runDaemon(options: DaemonOptions): Promise<boolean> {
   const { home } = options.config;
   forbidDumps(options.log);
-  for (const note of prepareHome(options.config)) if (options.config.mode === 'serve') options.log.warn(note);
+  for (const line of prepareHome(options.config)) note(options, line);
   const lock = await lockHome(home);
   try {
     secureRunFolder(home);
@@ -59,19 +59,25 @@ async function superviseAll(options: DaemonOptions): Promise<boolean> {
     sockets.clear();
   };
   try {
-    await holdAll(options.config, sockets);
+    await holdAll(options, sockets);
     return await supervise(options, sockets, release);
   } finally {
     release();
   }
 }
 
-async function holdAll(config: DaemonConfig, sockets: Map<Listener, HeldSocket>): Promise<void> {
-  const { mode, host, port, adminPort, socket } = config;
+/** What an operator should know of a place; a developer chose his own. */
+function note({ config, log }: DaemonOptions, line: string): void {
+  if (config.mode === 'serve') log.warn(line);
+}
+
+async function holdAll(options: DaemonOptions, sockets: Map<Listener, HeldSocket>): Promise<void> {
+  const { mode, host, port, adminPort, socket } = options.config;
   const setting = (ofFile: string, variable: string): string => (mode === 'dev' ? variable : ofFile);
   if (port !== undefined)
     sockets.set('endpoint', await holdPort(host, port, setting('listen.port', 'HSM_BRIDGE_PORT')));
-  if (socket !== undefined) sockets.set('unix', await holdPath(socket.path, socket.mode));
+  if (socket !== undefined)
+    sockets.set('unix', await holdPath(socket.path, socket.mode, (line) => note(options, line)));
   sockets.set('admin', await holdPort(adminHost, adminPort, setting('admin.port', 'HSM_BRIDGE_ADMIN_PORT')));
 }
 
@@ -101,9 +107,7 @@ async function supervise(options: DaemonOptions, sockets: Sockets, release: () =
 
   const cause = await ended;
   if (typeof cause === 'string') log.info(`${cause}: draining`);
-  // Whoever calls from now on is refused as soon as the gateways have stopped listening, and does not wait for nobody.
-  release();
-  await drain(options, hosts, gateways, force);
+  await drain(options, hosts, gateways, force, release);
   removeHandlers();
   if (cause instanceof Error) throw cause;
   log.info('stopped');
@@ -188,16 +192,21 @@ function announce({ config, log, print }: DaemonOptions, { sockets, roots, token
   log.info('ready', { port: sockets.get('endpoint')?.port, socket: config.socket?.path, adminPort });
 }
 
-/** Gateways first, while tokens still answer their last requests. `force` is called when that takes too long. */
+/**
+ * Gateways first, while tokens still answer their last requests. `force` is called when that takes too long, `release` when no gateway
+ * is left: until then nobody else may answer in its name, and whoever calls meanwhile waits and is reset.
+ */
 async function drain(
   { config, log }: DaemonOptions,
   hosts: TokenHosts,
   gateways: Gateways,
   force: (why: string) => void,
+  release: () => void,
 ): Promise<void> {
   const deadline = setTimeout(() => force(`not drained after ${config.drainDeadlineMs} ms`), config.drainDeadlineMs);
   cleanUp(log, () => removeDevEnv(config.home));
   await gateways.stop();
+  release();
   await hosts.stop();
   clearTimeout(deadline);
   cleanUp(log, () => clearRunFolder(config.home));

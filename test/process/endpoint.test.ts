@@ -5,6 +5,7 @@ import {
   chmodSync,
   copyFileSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
@@ -149,9 +150,9 @@ describe('TLS', () => {
     expect(recorded()).toHaveLength(records);
   });
 
-  it('bounds handshakes that do not end, at the cost of the oldest', async () => {
+  it('bounds handshakes of an address that do not end, at the cost of the oldest, and tells of it', async () => {
     const closed: number[] = [];
-    const sockets = Array.from({ length: 260 }, (_, index) => {
+    const sockets = Array.from({ length: 772 }, (_, index) => {
       const socket = connectPlain(place());
       socket.on('error', () => undefined);
       socket.on('close', () => closed.push(index));
@@ -163,6 +164,10 @@ describe('TLS', () => {
     );
     (await handshake()).destroy();
     expect(closed.length).toBeLessThan(10);
+    const told = async (path: string): Promise<string> =>
+      (await fetch(new URL(path, daemon.env['HSM_BRIDGE_ADMIN_URL']))).text();
+    expect(await told('/metrics')).toMatch(/connections_dropped_total\{reason="too-many-handshakes"\} [5-9]\n/);
+    expect(await told('/health/ready')).toMatch(/"connections":\{"ok":false,"detail":"[^"]*too-many-handshakes [5-9]/);
     for (const socket of sockets) socket.destroy();
   });
 });
@@ -255,6 +260,10 @@ describe('a start', () => {
     const open = mkdtempSync(join(folder, 'open-'));
     chmodSync(open, 0o777);
     expect(await refused({ HSM_BRIDGE_SOCKET: join(open, 's') })).toMatch(/others could put a socket of their own/);
+    mkdirSync(join(open, 'closed'), { mode: 0o755 });
+    expect(await refused({ HSM_BRIDGE_SOCKET: join(open, 'closed/s') })).toMatch(
+      /may be changed by every user.*chmod o-w/,
+    );
     const dead = join(folder, 'dead.sock');
     const words = ['-c', 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])', dead];
     execFileSync('python3', words);

@@ -77,6 +77,26 @@ it('keeps its port and those who call while its only gateway is dead', async () 
   place.expectNothingLeft();
 });
 
+it('keeps its port through its drain; who calls meanwhile waits, and is reset', async () => {
+  const daemon = place.start();
+  await place.ready();
+  const port = endpoint();
+  const admin = portOf(place.devEnv()['HSM_BRIDGE_ADMIN_URL']);
+  const slow = place.ask('/slow');
+  await until(() => place.events().some(({ serving }) => serving === true));
+  const ended = daemon.stop();
+  await until(() => place.events().some(({ role, heard }) => role === 'gateway' && heard?.type === 'stop'));
+  const late = ask(port).catch((error: unknown) => (error as NodeJS.ErrnoException).code);
+  await until(() => waitingOn(port) === 1);
+  expect(steal(port)).toBe('Address already in use');
+  expect(steal(admin)).toBe('Address already in use');
+  place.turn('release');
+  expect(await slow).toBe('drained');
+  expect(await late).toBe('ECONNRESET');
+  expect(await ended).toBe(0);
+  place.expectNothingLeft();
+});
+
 it('refuses nobody while its only gateway is killed again and again', async () => {
   const daemon = place.start();
   await place.ready();
