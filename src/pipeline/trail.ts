@@ -81,22 +81,23 @@ export class Trail {
     const response = operation?.audited.response?.(output);
     const responseJson = response === undefined ? 'null' : JSON.stringify(lowerMembers(response));
     const made = operation?.audited.made?.(output);
-    const parts = this.#parts(responseJson, made && resourcesJson([keyResourceJson(made)]));
-    const additional = operation === undefined ? [] : namesOf(operation).additional;
-    if (additional.length === 0 || output === undefined) return auditRecord(parts);
-    return auditRecord({ ...parts, additionalEventDataJson: JSON.stringify(pick(output, additional)) });
+    const additional = operation === undefined || output === undefined ? [] : namesOf(operation).additional;
+    const additionalJson = additional.length === 0 ? undefined : JSON.stringify(pick(output ?? {}, additional));
+    const resources = made === undefined ? this.#resourcesJson() : resourcesJson([keyResourceJson(made)]);
+    return auditRecord(this.#parts(responseJson, resources, additionalJson));
   }
 
   failure(error: BridgeError): string {
-    const errorMessage = error.publicMessage;
-    return auditRecord({
-      ...this.#parts('null'),
-      errorCode: error.code,
-      ...(errorMessage === undefined ? {} : { errorMessage }),
-    });
+    return auditRecord(this.#parts('null', this.#resourcesJson(), undefined, error));
   }
 
-  #parts(responseElementsJson: string, resources = this.#resourcesJson()): AuditRecordParts {
+  /** One literal for all records: V8 reads objects of one shape faster, and each call has one. */
+  #parts(
+    responseElementsJson: string,
+    resources = this.#resourcesJson(),
+    additionalEventDataJson?: string,
+    error?: BridgeError,
+  ): AuditRecordParts {
     const start = this.#start;
     const caller = this.#caller;
     const operation = this.#operation;
@@ -111,6 +112,9 @@ export class Trail {
       requestParametersJson:
         operation === undefined || this.#input === undefined ? 'null' : requestJson(operation, this.#input),
       responseElementsJson,
+      additionalEventDataJson,
+      errorCode: error?.code,
+      errorMessage: error?.publicMessage,
       requestId: start.requestId,
       eventId: this.#random.uuid(),
       readOnly: operation?.readOnly ?? true,
@@ -122,10 +126,9 @@ export class Trail {
   /** Another account's key is named once the caller may know of it: a record is as long as if there were none. */
   #resourcesJson(): string | undefined {
     if (this.#resources.length === 0) return undefined;
+    if (this.#authorized) return resourcesOf(this.#resources);
     const accountId = this.#caller?.principal.accountId;
-    return resourcesOf(
-      this.#resources.filter(({ key }) => this.#authorized || key === undefined || key.accountId === accountId),
-    );
+    return resourcesOf(this.#resources.filter(({ key }) => key === undefined || key.accountId === accountId));
   }
 }
 

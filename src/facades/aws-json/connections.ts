@@ -63,7 +63,7 @@ export class Connection {
 
   constructor(socket: Socket, table: ConnectionTable, nowMs: number) {
     this.socket = socket;
-    this.address = peerOf(socket);
+    this.address = socket.remoteAddress;
     this.source = this.address === undefined ? undefined : sourceOf(this.address);
     this.sinceMs = nowMs;
     this.#table = table;
@@ -87,8 +87,12 @@ export class Connection {
   }
 }
 
-/** The kernel is asked each time. A socket that was asked itself would go on to say what it heard the first time. */
-const peerOf = (socket: Socket): string | undefined => (Object.create(socket) as Socket).remoteAddress;
+/**
+ * The kernel is asked again: a socket goes on to say what it heard the first time. For the end of a connection alone, since V8 makes a
+ * socket slow that was another object's prototype.
+ */
+const peerOf = (socket: Socket): string | undefined =>
+  (Object.create(socket, { _peername: { value: undefined, writable: true } }) as Socket).remoteAddress;
 
 export interface ConnectionState {
   readonly open: number;
