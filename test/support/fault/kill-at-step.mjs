@@ -56,7 +56,7 @@ function around(prototype, method, { name = method, from = () => undefined, sent
 async function hookGateway() {
   const { systemDisk } = await dist('kernel/disk.js');
   const { SqliteConnection } = await dist('store/sqlite/connection.js');
-  const { connectToken } = await dist('token/client.js');
+  const { TokenCalls } = await dist('token/calls.js');
   for (const open of ['create', 'openAppend']) {
     const original = systemDisk[open];
     systemDisk[open] = async (path) => {
@@ -78,16 +78,8 @@ async function hookGateway() {
     return hooked;
   };
 
-  const sample = connectToken({
-    socketPath: '/nonexistent',
-    deadlineMs: 1000,
-    clock: { monotonicMs: () => 0 },
-    onOverrun: () => undefined,
-  });
-  const client = Object.getPrototypeOf(sample);
-  await sample.close();
   for (const method of ['generateKey', 'holds', 'scheduleDestruction', 'destroyScheduled', 'createDaemonKeys']) {
-    around(client, method, { name: `token ${method}`, sent: true });
+    around(TokenCalls.prototype, method, { name: `token ${method}`, sent: true });
   }
 
   const { end } = ServerResponse.prototype;
