@@ -189,7 +189,12 @@ function announce({ config, log, print }: DaemonOptions, { sockets, roots, token
     // The host may have died since: its token is the same when it is back.
     print(banner(home, place, token ?? { label: 'restarting', serial: 'unknown' }));
   }
-  log.info('ready', { port: sockets.get('endpoint')?.port, socket: config.socket?.path, adminPort });
+  const socket = config.socket?.path;
+  log.info('ready', {
+    ...(sockets.has('endpoint') ? { port } : {}),
+    ...(socket === undefined ? {} : { socket }),
+    adminPort,
+  });
 }
 
 /**
