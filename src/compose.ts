@@ -1,5 +1,6 @@
 // The gateway put together: the only file that names concrete adapters. It listens to the supervisor's channel, serves when all is ready,
 // and drains when it is told to stop.
+import './process/modest-heap.js';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';

@@ -15,13 +15,14 @@ const stdio: Stdio = ['ignore', 'inherit', 'inherit', 'ipc'];
  * Nothing of a child's memory may end in a core dump: a PIN, secrets, plaintexts. The shell becomes the child: one process, one pid, the
  * same channel. What a shell exports by itself is not the child's.
  */
-const shell = (first = ''): { execPath: string; execArgv: string[] } => ({
+const shell = (first = '', nodeArguments: string[] = []): { execPath: string; execArgv: string[] } => ({
   execPath: '/bin/sh',
   execArgv: [
     '-c',
     `ulimit -c 0 && unset PWD OLDPWD SHLVL && ${first}exec "$@"`,
     'sh',
     process.execPath,
+    ...nodeArguments,
     ...process.execArgv,
   ],
 });
@@ -29,9 +30,12 @@ const shell = (first = ''): { execPath: string; execArgv: string[] } => ({
 /** The helper threads of V8 and libuv would keep an arena each, 10 MB in all, that they hardly use (mallopt(3), M_ARENA_MAX). */
 const fewArenas = 'export MALLOC_ARENA_MAX=1 && ';
 
+/** Mebibytes, of each half of V8's young generation: what it has grown to under load it keeps. */
+const youngGeneration = '--max-semi-space-size=8';
+
 /** `cwd`: $home/run, so that socket paths stay below the 107 bytes of sockaddr_un. */
 export function forkGateway(entry: ChildEntry, cwd: string): ChildProcess {
-  return fork(entry.script, [...entry.gatewayArguments], { cwd, stdio, ...shell(fewArenas) });
+  return fork(entry.script, [...entry.gatewayArguments], { cwd, stdio, ...shell(fewArenas, [youngGeneration]) });
 }
 
 /** Starts a token host with exactly this environment: nothing of ours leaks into a vendor's library. */
