@@ -1,6 +1,7 @@
 // Work that is due from time to time (deletion, reconcile …), done by one process at a time over all gateways and hosts: who holds the
 // lease runs it. A job never overlaps itself and never keeps the process alive.
 import type { MonotonicClock } from '../kernel/clock.js';
+import { systemTimers, type Cancel, type Timers } from '../kernel/timers.js';
 import type { LeaseStore } from '../ports/store.js';
 import type { Log } from './log.js';
 
@@ -11,6 +12,7 @@ export interface JobOptions {
   /** Names this process among all that share the store. */
   readonly holder: string;
   readonly clock: MonotonicClock;
+  readonly timers?: Timers;
   readonly run: () => Promise<void>;
   readonly log: Log;
 }
@@ -25,11 +27,11 @@ export interface Job {
  * is logged and tried again at its next turn.
  */
 export function runJob(options: JobOptions): Job {
-  const { name, everyMs, leases, holder, clock, log } = options;
+  const { name, everyMs, leases, holder, clock, log, timers = systemTimers } = options;
   // A holder that dies delays the job by no more than this; one that works longer renews it.
   const ttlMs = Math.max(2 * everyMs, 10_000);
   let stopped = false;
-  let timer: NodeJS.Timeout | undefined;
+  let cancelNext: Cancel = () => undefined;
   let current = turn();
 
   async function turn(): Promise<void> {
@@ -40,29 +42,26 @@ export function runJob(options: JobOptions): Job {
       log.error(`job ${name} failed: ${error instanceof Error ? error.message : String(error)}`);
     }
     if (stopped) return;
-    timer = setTimeout(
-      () => {
-        current = turn();
-      },
-      Math.max(0, everyMs - (clock.monotonicMs() - startedMs)),
-    ).unref();
+    cancelNext = timers.after(Math.max(0, everyMs - (clock.monotonicMs() - startedMs)), () => {
+      current = turn();
+    });
   }
 
   async function withLease(): Promise<void> {
-    const renewal = setInterval(() => {
+    const cancelRenewal = timers.every(ttlMs / 3, () => {
       leases.take(name, holder, ttlMs).catch((error: unknown) => log.warn(`job ${name}: lease: ${String(error)}`));
-    }, ttlMs / 3).unref();
+    });
     try {
       await options.run();
     } finally {
-      clearInterval(renewal);
+      cancelRenewal();
     }
   }
 
   return {
     async stop() {
       stopped = true;
-      clearTimeout(timer);
+      cancelNext();
       await current;
     },
   };
