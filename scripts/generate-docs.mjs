@@ -3,4 +3,4 @@ import { writeFileSync } from 'node:fs';
 import { operations } from '../dist/operations/index.js';
 import { operationsTable } from './operations-table.mjs';
 
-writeFileSync(new URL('../docs/generated/operations.md', import.meta.url), operationsTable(operations));
+writeFileSync(new URL('../docs/generated/operations.md', import.meta.url), operationsTable(operations.kms));

@@ -10,6 +10,7 @@ import { openAuditLane } from './audit/lane.js';
 import { newestRecordMs } from './audit/newest.js';
 import { createAuthenticator } from './authn/authenticate.js';
 import { ensureRootCredentials, type AuditCreation } from './authn/root-credentials.js';
+import { rootTarget } from './authn/target.js';
 import type { FatalCode, FromGateway, GatewayConfig, Listener, ToGateway } from './config/processes.js';
 import { createAdminServer } from './facades/admin/server.js';
 import { ConnectionTable, usualLimits } from './facades/aws-json/connections.js';
@@ -224,15 +225,16 @@ function createServer({ config, services, store, connections, metrics, log }: Ga
     clock: systemClock,
     regions: new Set(config.regions.map(({ region }) => region)),
     services: new Set(['kms', 'sts', 'iam', 'cloudtrail']),
+    readTarget: rootTarget,
   });
   return createAwsJsonServer({
     line: {
       services,
-      authenticator,
       budgets: new Budgets({ ...config.limits, requestsInFlight }, (budget) => metrics.throttled(budget)),
       defaultRegion: config.defaultRegion,
       fault: createFaultLog(log, systemClock),
     },
+    authenticator,
     connections,
     started: () => metrics.requestStarted(),
     ended: (operation, code) => metrics.requestEnded(operation, code),

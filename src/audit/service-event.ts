@@ -13,6 +13,7 @@ export function serviceEvents(clock: Clock, random: Random, awsRegion: string): 
   return (eventName, details) =>
     auditRecord({
       eventTimeMs: clock.now(),
+      service: 'kms',
       eventName,
       awsRegion,
       sourceIp: 'hsm-bridge',

@@ -8,6 +8,7 @@ import type { Authenticator, Caller, Claim } from '../ports/authenticator.js';
 import type { CredentialStore } from '../ports/store.js';
 import { prepareKey, type PreparedKey } from './hmac.js';
 import type { CredentialScope } from './authorization.js';
+import type { ReadTarget } from './target.js';
 import { checkSkew, readClaim, signingKey, verifySignature, type SignatureClaim } from './sigv4.js';
 
 export interface AuthenticatorOptions {
@@ -15,6 +16,8 @@ export interface AuthenticatorOptions {
   readonly clock: Clock;
   readonly regions: ReadonlySet<string>;
   readonly services: ReadonlySet<string>;
+  /** Which methods, paths and queries are served. */
+  readonly readTarget: ReadTarget;
 }
 
 interface SigningKey {
@@ -31,7 +34,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   const keys = new Map<string, SigningKey>();
   return {
     claim: (head) => {
-      const claim = readClaim(head);
+      const claim = readClaim(head, options.readTarget);
       checkSkew(claim, options.clock.now());
       checkScope(claim.scope, options);
       return new ReadClaim(claim, options.credentials, keys);

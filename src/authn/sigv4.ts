@@ -7,10 +7,12 @@ import type { RequestHead } from '../model/request.js';
 import { type CredentialScope, incomplete, needsDate, readAuthorization, type SignedHeaders } from './authorization.js';
 import { hmacSha256, type PreparedKey } from './hmac.js';
 import { remember } from './memory.js';
-import { readTarget } from './target.js';
+import type { ReadTarget } from './target.js';
 
 /** What a request claims, read strictly but not believed until `verifySignature` says so. */
 export interface SignatureClaim {
+  /** Method, path and query as they are signed: a line each. */
+  readonly target: string;
   readonly scope: CredentialScope;
   readonly signature: Buffer;
   /** Of X-Amz-Date, or of Date without it: YYYYMMDDTHHMMSSZ. */
@@ -32,13 +34,11 @@ const unrepeatable = new Set([
 const isoBasic = /^\d{8}T\d{6}Z$/;
 
 /**
- * Reads the claim. Errors: UnknownOperation (not POST /), MissingAuthenticationToken (no Authorization), IncompleteSignature (something is
+ * Reads the claim. Errors: those of `readTarget` (what is not served), MissingAuthenticationToken (no Authorization), IncompleteSignature (something is
  * missing, ambiguous or malformed), InvalidSignature (a header that must be signed is not).
  */
-export function readClaim({ method, url, rawHeaders }: RequestHead): SignatureClaim {
-  if (method !== 'POST') throw new BridgeError('UnknownOperationException');
-  // Presigned and path-carrying forms are not served; their query would otherwise go unsigned.
-  const authority = readTarget(url);
+export function readClaim({ method, url, rawHeaders }: RequestHead, readTarget: ReadTarget): SignatureClaim {
+  const { authority, signed: target } = readTarget(method, url);
   const headers = collectHeaders(rawHeaders);
   const value = headers.get('authorization');
   if (value === undefined) throw new BridgeError('MissingAuthenticationTokenException', 'Missing Authentication Token');
@@ -50,7 +50,7 @@ export function readClaim({ method, url, rawHeaders }: RequestHead): SignatureCl
   // Such a target replaces Host (RFC 9112, 3.2.2), which is what was signed: they must be the same.
   if (authority !== undefined && headers.get('host')?.toLowerCase() !== authority)
     throw invalid("The request target names another authority than the signed 'Host'.");
-  return { scope, signature: Buffer.from(signature, 'hex'), amzDate: date, headers };
+  return { target, scope, signature: Buffer.from(signature, 'hex'), amzDate: date, headers };
 }
 
 /** Throws InvalidSignature when the request's time is more than five minutes from `nowMs`, in AWS's words. */
@@ -90,7 +90,7 @@ function canonicalRequest(claim: SignatureClaim, bodyHash: string): string {
   let lines = '';
   const { signedHeaders } = claim.scope;
   for (const name of signedHeaders.names) lines += `${name}:${claim.headers.get(name) ?? ''}\n`;
-  return `POST\n/\n\n${lines}\n${signedHeaders.text}\n${bodyHash}`;
+  return `${claim.target}${lines}\n${signedHeaders.text}\n${bodyHash}`;
 }
 
 const lowerCased = new Map<string, string>();

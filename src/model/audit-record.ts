@@ -3,11 +3,13 @@
 import { arnOfKey, type KeyRef } from './key.js';
 import { fitted, omittedJson } from './omission.js';
 import type { Principal } from './principal.js';
+import type { Service } from './service.js';
 
 /** Fragments named …Json must be JSON already, on one line. */
 export interface AuditRecordParts {
   /** Milliseconds since 1970, when the request was completed: now. */
   readonly eventTimeMs: number;
+  readonly service: Service;
   readonly eventName: string;
   readonly awsRegion: string;
   readonly sourceIp: string;
@@ -60,7 +62,12 @@ function build(parts: AuditRecordParts, request: string, response: string): stri
   const { additionalEventDataJson, errorCode, errorMessage, readOnly, recipientAccountId, resourcesJson } = parts;
   const { serviceEventDetailsJson } = parts;
   let json = '{"eventVersion":"1.11","userIdentity":' + parts.userIdentityJson;
-  json += ',"eventTime":"' + seconds(parts.eventTimeMs) + '","eventSource":"kms.amazonaws.com","eventName":';
+  json +=
+    ',"eventTime":"' +
+    seconds(parts.eventTimeMs) +
+    '","eventSource":"' +
+    parts.service +
+    '.amazonaws.com","eventName":';
   json += quoted(parts.eventName) + ',"awsRegion":' + quoted(parts.awsRegion);
   json += ',"sourceIPAddress":' + quoted(parts.sourceIp);
   json += ',"userAgent":' + quoted(parts.userAgent);

@@ -4,6 +4,7 @@ import type { Clock } from '../kernel/clock.js';
 import type { Random } from '../kernel/random.js';
 import { arnOfKey, type Alias, type Key, type KeyRef } from '../model/key.js';
 import type { Principal } from '../model/principal.js';
+import type { Service } from '../model/service.js';
 import type { AuditLog } from '../ports/audit.js';
 import type { Store } from '../ports/store.js';
 import type { Asker, Token } from '../ports/token.js';
@@ -69,6 +70,7 @@ export interface Audited<I, O> {
 }
 
 export interface Operation<I = never, O = unknown> {
+  readonly service: Service;
   readonly name: string;
   /** CloudTrail's readOnly: cryptographic operations are read-only. */
   readonly readOnly: boolean;
@@ -98,9 +100,12 @@ export interface Input {
   readonly GrantTokens?: readonly string[];
 }
 
-export function define<I, O extends object | undefined>(operation: Operation<I & Input, O>): AnyOperation {
+/** An operation of KMS. */
+export function define<I, O extends object | undefined>(
+  operation: Omit<Operation<I & Input, O>, 'service'>,
+): AnyOperation {
   // The registry hands each operation only what its own `input` shape made, so widening the types is safe here and nowhere else.
-  return operation as unknown as AnyOperation;
+  return { service: 'kms', ...operation } as unknown as AnyOperation;
 }
 
 /** A change of a key that AWS answers with nothing, and whose record names the key (CloudTrail's responseElements since December 2022). */

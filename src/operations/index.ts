@@ -1,4 +1,5 @@
-// The registry: every operation there is. The AWS façade dispatches from it; the documentation table is generated from it.
+// The registry: every operation there is, by service and name. Façades dispatch from it; the documentation table is generated from it.
+import type { Service } from '../model/service.js';
 import { createAlias, deleteAlias, listAliases, updateAlias } from './aliases.js';
 import { createKey } from './create-key.js';
 import { decrypt, encrypt, reEncrypt } from './cryptography.js';
@@ -16,7 +17,7 @@ import {
 } from './key-state.js';
 import { listResourceTags, tagResource, untagResource } from './tags.js';
 
-const all: readonly AnyOperation[] = [
+const kms: readonly AnyOperation[] = [
   cancelKeyDeletion,
   createAlias,
   createKey,
@@ -42,6 +43,7 @@ const all: readonly AnyOperation[] = [
   updateKeyDescription,
 ];
 
-export const operations: ReadonlyMap<string, AnyOperation> = new Map(
-  all.map((operation) => [operation.name, operation]),
-);
+const byName = (all: readonly AnyOperation[]): ReadonlyMap<string, AnyOperation> =>
+  new Map(all.map((operation) => [operation.name, operation]));
+
+export const operations: Readonly<Record<Service, ReadonlyMap<string, AnyOperation>>> = { kms: byName(kms) };

@@ -1,38 +1,17 @@
 // The straight line. Every request travels it, in this order, and leaves exactly one audit record, on disk before the answer leaves; only
 // floods that were turned away before any work was done for them are counted instead.
 import { BridgeError } from '../kernel/errors.js';
-import type { AnyOperation, Services } from '../operations/define.js';
-import { readInput } from '../operations/shapes.js';
+import type { Services } from '../operations/define.js';
 import type { AuditKind } from '../ports/audit.js';
-import type { RequestHead } from '../model/request.js';
-import type { Authenticator, Caller, Claim } from '../ports/authenticator.js';
 import { authorize } from './authorize.js';
 import { type AccountBudget, type Budgets, OverBudget } from './budgets.js';
+import type { Incoming } from './incoming.js';
 import { checkKeyState } from './key-state.js';
 import { resolve } from './resolve.js';
 import { Trail } from './trail.js';
 
-/** What a façade hands in. The functions read what the caller sent, and throw when it cannot be read. */
-export interface Incoming {
-  readonly request: RequestHead;
-  readonly body: Buffer;
-  /** What the headers claim, or why the façade could not take the request in (no good claim, too large, too many). */
-  readonly claim: Claim | BridgeError;
-  /** Told when the signature was good. */
-  readonly connection: { prove(): void } | undefined;
-  readonly sourceIp: string;
-  readonly userAgent: string;
-  /** As it may stand in the audit: bounded and of harmless characters. */
-  readonly operationName: string | undefined;
-  readonly operation: (caller: Caller) => AnyOperation;
-  readonly json: () => unknown;
-  /** The same JSON with each number as the text it was written in. */
-  readonly numbersAsText: () => unknown;
-}
-
 export interface Line {
   readonly services: Services;
-  readonly authenticator: Authenticator;
   readonly budgets: Budgets;
   readonly defaultRegion: string;
   /** Told of what is a fault of ours, for the operational log. The caller hears only that there was one. */
@@ -48,17 +27,14 @@ export async function perform(line: Line, incoming: Incoming): Promise<Outcome> 
   const { audit, clock, random } = services;
   const requestId = random.uuid();
   const nowMs = clock.now();
-  const { request, sourceIp, userAgent, operationName } = incoming;
-  const { defaultRegion } = line;
-  const trail = new Trail({ requestId, request, sourceIp, userAgent, operationName, defaultRegion }, clock, random);
+  const trail = new Trail({ requestId, incoming, defaultRegion: line.defaultRegion }, clock, random);
   let budget: AccountBudget | undefined;
   try {
-    if (incoming.claim instanceof BridgeError) throw incoming.claim;
-    const caller = trail.caller(await incoming.claim.authenticate(incoming.body));
-    incoming.connection?.prove();
-    budget = line.budgets.enter(caller.principal.accountId, incoming.body.length, nowMs);
+    const caller = trail.caller(await incoming.authenticate());
+    incoming.proved();
+    budget = line.budgets.enter(caller.principal.accountId, incoming.bodyBytes, nowMs);
     const operation = trail.operation(incoming.operation(caller));
-    const input = trail.input(readInput(operation.input, incoming.json(), incoming.numbersAsText));
+    const input = trail.input(incoming.input(operation));
     const resources = trail.resources(await resolve(services.store, caller, operation, input, line.fault));
     const keys = authorize(caller, operation, resources, input, line.fault);
     trail.authorized();
@@ -78,7 +54,7 @@ export async function perform(line: Line, incoming: Incoming): Promise<Outcome> 
     return { requestId, output: operation.answer === undefined ? output : operation.answer(output) };
   } catch (thrown) {
     const error = asBridgeError(line, thrown);
-    return { requestId, error: await recordFailure(line, budget, trail, sourceIp, error) };
+    return { requestId, error: await recordFailure(line, budget, trail, incoming.sourceIp, error) };
   } finally {
     budget?.leave();
   }

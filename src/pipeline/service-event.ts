@@ -47,6 +47,7 @@ function record(services: Services, occurrence: Occurrence, requestId: string, e
   const { eventName, region, accountId, resourcesJson, details } = occurrence;
   const parts: AuditRecordParts = {
     eventTimeMs: clock.now(),
+    service: 'kms',
     eventName,
     awsRegion: region,
     sourceIp: 'hsm-bridge',

@@ -12,18 +12,15 @@ import {
   unknownIdentityJson,
   type AuditRecordParts,
 } from '../model/audit-record.js';
-import type { RequestHead } from '../model/request.js';
 import type { AnyOperation, Input } from '../operations/define.js';
 import { lowerFirst } from '../operations/shapes.js';
 import type { Caller } from '../ports/authenticator.js';
+import type { Incoming } from './incoming.js';
 import type { Resolved } from './resolve.js';
 
 export interface TrailStart {
   readonly requestId: string;
-  readonly request: RequestHead;
-  readonly sourceIp: string;
-  readonly userAgent: string;
-  readonly operationName: string | undefined;
+  readonly incoming: Incoming;
   readonly defaultRegion: string;
 }
 
@@ -33,8 +30,6 @@ interface FieldNames {
 }
 
 const fieldNames = new WeakMap<AnyOperation, FieldNames>();
-/** The form of AWS's access key ids. Anything else is a stranger's text and stays out of the log. */
-const claimedCredential = /\bCredential ?= ?([A-Z0-9]{16,128})\//;
 
 export class Trail {
   readonly #start: TrailStart;
@@ -98,24 +93,25 @@ export class Trail {
     additionalEventDataJson?: string,
     error?: BridgeError,
   ): AuditRecordParts {
-    const start = this.#start;
+    const { incoming, requestId, defaultRegion } = this.#start;
     const caller = this.#caller;
     const operation = this.#operation;
     return {
       eventTimeMs: this.#clock.now(),
-      eventName: operation?.name ?? start.operationName ?? 'Unknown',
-      awsRegion: caller?.region ?? start.defaultRegion,
-      sourceIp: start.sourceIp,
-      userAgent: start.userAgent,
+      service: operation?.service ?? incoming.service,
+      eventName: operation?.name ?? incoming.operationName ?? 'Unknown',
+      awsRegion: caller?.region ?? defaultRegion,
+      sourceIp: incoming.sourceIp,
+      userAgent: incoming.userAgent,
       userIdentityJson:
-        caller === undefined ? unknownIdentityJson(claimedKeyId(start.request)) : rootIdentityJson(caller.principal),
+        caller === undefined ? unknownIdentityJson(incoming.claimedKeyId()) : rootIdentityJson(caller.principal),
       requestParametersJson:
         operation === undefined || this.#input === undefined ? 'null' : requestJson(operation, this.#input),
       responseElementsJson,
       additionalEventDataJson,
       errorCode: error?.code,
       errorMessage: error?.publicMessage,
-      requestId: start.requestId,
+      requestId,
       eventId: this.#random.uuid(),
       readOnly: operation?.readOnly ?? true,
       resourcesJson: resources,
@@ -182,9 +178,4 @@ function resourcesOf(resources: readonly Resolved[]): string {
       entries.push(aliasResourceJson(arn, ownerId));
   }
   return resourcesJson(entries);
-}
-
-function claimedKeyId({ rawHeaders }: RequestHead): string | undefined {
-  const at = rawHeaders.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === 'authorization');
-  return at < 0 ? undefined : claimedCredential.exec(rawHeaders[at + 1] ?? '')?.[1];
 }

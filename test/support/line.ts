@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import * as kms from '@aws-sdk/client-kms';
 import { afterAll } from 'vitest';
 import { createAuthenticator } from '../../src/authn/authenticate.js';
+import { rootTarget } from '../../src/authn/target.js';
 import { createAwsJsonServer } from '../../src/facades/aws-json/server.js';
 import { systemRandom } from '../../src/kernel/random.js';
 import type { Services } from '../../src/operations/define.js';
@@ -52,11 +53,13 @@ export async function startLine(limits: Partial<Limits> = {}) {
     clock,
     regions: new Set([region, 'us-east-1']),
     services: new Set(['kms', 'sts']),
+    readTarget: rootTarget,
   });
   const throttled: string[] = [];
   const budgets = new Budgets({ ...noLimits, ...limits }, (budget) => throttled.push(budget));
   const server = createAwsJsonServer({
-    line: { services, authenticator, budgets, defaultRegion: 'us-east-1', fault: (error) => faults.push(error) },
+    authenticator,
+    line: { services, budgets, defaultRegion: 'us-east-1', fault: (error) => faults.push(error) },
     started: () => undefined,
     ended: () => undefined,
   });

@@ -1,43 +1,91 @@
 // One HTTP request as the line takes it in, and its outcome as AWS writes it.
 import type { IncomingMessage } from 'node:http';
 import { BridgeError } from '../../kernel/errors.js';
-import type { AnyOperation } from '../../operations/define.js';
+import type { Service } from '../../model/service.js';
+import type { AnyOperation, Input } from '../../operations/define.js';
 import { operations } from '../../operations/index.js';
-import type { Incoming, Outcome } from '../../pipeline/perform.js';
-import type { Claim } from '../../ports/authenticator.js';
+import { readInput } from '../../operations/shapes.js';
+import type { Incoming } from '../../pipeline/incoming.js';
+import type { Outcome } from '../../pipeline/perform.js';
+import type { Caller, Claim } from '../../ports/authenticator.js';
 import type { Connection } from './connections.js';
 import { errorBody, statusOf } from './errors.js';
 import { parseJson, parseNumbersAsText } from './json.js';
 
-const target = /^TrentService\.([A-Za-z]{1,64})$/;
+/** The services that speak this protocol, with what stands before the operation's name in X-Amz-Target. */
+const prefixes: Readonly<Record<Service, string>> = { kms: 'TrentService' };
+const byTarget: ReadonlyMap<string, AnyOperation> = new Map(
+  (Object.keys(prefixes) as Service[]).flatMap((service) =>
+    [...operations[service]].map(([name, operation]) => [`${prefixes[service]}.${name}`, operation] as const),
+  ),
+);
+/** An operation that is not served is named in the audit all the same. */
+const unservedTarget = /^TrentService\.([A-Za-z]{1,64})$/;
 const contentType = 'application/x-amz-json-1.1';
+/** The form of AWS's access key ids. Anything else is a stranger's text and stays out of the log. */
+const claimedCredential = /\bCredential ?= ?([A-Z0-9]{16,128})\//;
 
-export function incomingOf(
-  request: IncomingMessage,
-  connection: Connection,
-  claim: Claim | BridgeError,
-  body: Buffer,
-): Incoming {
-  const { rawHeaders } = request;
-  const operationName = target.exec(headerOf(rawHeaders, 'x-amz-target') ?? '')?.[1];
-  return {
-    request: { method: request.method ?? '', url: request.url ?? '', rawHeaders },
-    body,
-    claim,
-    connection,
+/** One signed request with its body. */
+export class JsonCall implements Incoming {
+  readonly service = 'kms';
+  readonly sourceIp: string;
+  readonly userAgent: string;
+  readonly operationName: string | undefined;
+  readonly #operation: AnyOperation | undefined;
+  readonly #rawHeaders: readonly string[];
+  readonly #connection: Connection;
+  readonly #claim: Claim | BridgeError;
+  readonly #body: Buffer;
+
+  /** `claim`: what the headers claim, or why the request could not be taken in. */
+  constructor(request: IncomingMessage, connection: Connection, claim: Claim | BridgeError, body: Buffer) {
+    const { rawHeaders } = request;
+    const target = headerOf(rawHeaders, 'x-amz-target') ?? '';
+    this.#operation = byTarget.get(target);
+    this.operationName = this.#operation?.name ?? unservedTarget.exec(target)?.[1];
     // A UNIX socket's peer has no address.
-    sourceIp: connection.address ?? 'unix',
-    userAgent: headerOf(rawHeaders, 'user-agent') ?? '',
-    operationName,
-    operation: (caller) => operationOf(caller.service, operationName),
-    json: () => parseJson(body),
-    numbersAsText: () => parseNumbersAsText(body),
-  };
-}
+    this.sourceIp = connection.address ?? 'unix';
+    this.userAgent = headerOf(rawHeaders, 'user-agent') ?? '';
+    this.#rawHeaders = rawHeaders;
+    this.#connection = connection;
+    this.#claim = claim;
+    this.#body = body;
+  }
 
-/** The operation's name in the registry, or `unknown`. */
-export const metricName = ({ operationName }: Incoming): string =>
-  operationName !== undefined && operations.has(operationName) ? operationName : 'unknown';
+  get bodyBytes(): number {
+    return this.#body.length;
+  }
+
+  /** The operation's name in the registry, or `unknown`. */
+  get metricName(): string {
+    return this.#operation?.name ?? 'unknown';
+  }
+
+  authenticate(): Promise<Caller> {
+    if (this.#claim instanceof BridgeError) throw this.#claim;
+    return this.#claim.authenticate(this.#body);
+  }
+
+  proved(): void {
+    this.#connection.prove();
+  }
+
+  operation({ service }: Caller): AnyOperation {
+    const operation = this.#operation;
+    if (operation?.service !== service) throw new BridgeError('UnknownOperationException');
+    return operation;
+  }
+
+  input(operation: AnyOperation): Input {
+    const body = this.#body;
+    return readInput(operation.input, parseJson(body), () => parseNumbersAsText(body));
+  }
+
+  claimedKeyId(): string | undefined {
+    const authorization = headerOf(this.#rawHeaders, 'authorization');
+    return authorization === undefined ? undefined : claimedCredential.exec(authorization)?.[1];
+  }
+}
 
 export interface Answer {
   readonly status: number;
@@ -73,12 +121,6 @@ function headerOf(rawHeaders: readonly string[], name: string): string | undefin
     if (candidate.length === name.length && candidate.toLowerCase() === name) return rawHeaders[i + 1];
   }
   return undefined;
-}
-
-function operationOf(service: string, name: string | undefined): AnyOperation {
-  const operation = service === 'kms' && name !== undefined ? operations.get(name) : undefined;
-  if (operation === undefined) throw new BridgeError('UnknownOperationException');
-  return operation;
 }
 
 /** Blobs are base64; they stand at the top level of every output that has any. */

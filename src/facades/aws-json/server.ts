@@ -4,16 +4,17 @@ import { IncomingMessage, type ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { DrainableServer } from '../../kernel/drainable-server.js';
 import { BridgeError, type ErrorCode } from '../../kernel/errors.js';
-import { asBridgeError, perform, type Incoming, type Line, type Outcome } from '../../pipeline/perform.js';
-import type { Claim } from '../../ports/authenticator.js';
+import { asBridgeError, perform, type Line, type Outcome } from '../../pipeline/perform.js';
+import type { Authenticator, Claim } from '../../ports/authenticator.js';
 import { BodyBudget, discard, isTooLarge, noBody, receive, throttled, tooLarge } from './body.js';
-import { answerOf, incomingOf, metricName, statedBytesOf } from './call.js';
+import { answerOf, JsonCall, statedBytesOf } from './call.js';
 import { type Connection, ConnectionTable } from './connections.js';
 import { headRefusal, mostHeaderBytes, mostHeaders } from './head.js';
 import { late, refusalOf, writeLast } from './unparsed.js';
 
 export interface AwsJsonOptions {
   readonly line: Line;
+  readonly authenticator: Authenticator;
   readonly connections?: ConnectionTable;
   /** Told of each call as it comes in, and of its end with the registry's name of its operation or `unknown`. */
   readonly started: () => void;
@@ -108,7 +109,7 @@ function claimOf({ options, server }: Facade, { request, connection }: Call): Cl
   if (server.calls >= mostCalls) return throttled();
   const { method = '', url = '', rawHeaders } = request;
   try {
-    return options.line.authenticator.claim({ method, url, rawHeaders });
+    return options.authenticator.claim({ method, url, rawHeaders });
   } catch (error) {
     return asBridgeError(options.line, error);
   }
@@ -129,7 +130,7 @@ async function answer(
   try {
     // Not before: a client that goes away while it sends makes no call, and nothing would end it.
     options.started();
-    const incoming = incomingOf(request, connection, claim, body);
+    const incoming = new JsonCall(request, connection, claim, body);
     const outcome = await perform(options.line, incoming);
     tell(options, incoming, outcome);
     const { status, headers, text } = answerOf(outcome);
@@ -159,8 +160,8 @@ function finish(connection: Connection, request: IncomingMessage, headers: strin
   };
 }
 
-function tell(options: AwsJsonOptions, incoming: Incoming, outcome: Outcome): void {
-  options.ended(metricName(incoming), 'error' in outcome ? outcome.error.code : 'OK');
+function tell(options: AwsJsonOptions, incoming: JsonCall, outcome: Outcome): void {
+  options.ended(incoming.metricName, 'error' in outcome ? outcome.error.code : 'OK');
 }
 
 /** What Node's parser turns away becomes a call too: one for each connection, since nothing more can be read from it. */
@@ -204,7 +205,7 @@ async function answerUnparsed(
   if (last !== undefined) last.shouldKeepAlive = false;
   try {
     options.started();
-    const incoming = incomingOf(request, connection, refusal, noBody);
+    const incoming = new JsonCall(request, connection, refusal, noBody);
     const outcome = await perform(options.line, incoming);
     tell(options, incoming, outcome);
     if (last === undefined) writeLast(socket, answerOf(outcome));

@@ -21,6 +21,7 @@ const key = { region: 'us-west-2', accountId: '111122223333', keyId: '1234abcd-1
 const keyArn = 'arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab';
 
 const encrypt: AuditRecordParts = {
+  service: 'kms',
   eventTimeMs: Date.UTC(2026, 10, 25, 12, 0, 0, 999),
   eventName: 'Encrypt',
   awsRegion: 'us-west-2',

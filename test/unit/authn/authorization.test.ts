@@ -5,6 +5,7 @@ import aws4 from 'aws4';
 import { describe, expect, it } from 'vitest';
 import { prepareKey } from '../../../src/authn/hmac.js';
 import { readClaim, signingKey, verifySignature } from '../../../src/authn/sigv4.js';
+import { rootTarget } from '../../../src/authn/target.js';
 
 const credentials = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY' };
 const amzDate = '20261125T120000Z';
@@ -21,7 +22,7 @@ function signed(extra: Headers = { 'X-Amz-Date': amzDate }, host = '127.0.0.1:45
 
 function verify(headers: Headers, url = '/'): boolean {
   const rawHeaders = Object.entries(headers).flatMap(([name, value]) => [name, value]);
-  const claim = readClaim({ method: 'POST', url, rawHeaders });
+  const claim = readClaim({ method: 'POST', url, rawHeaders }, rootTarget);
   const key = signingKey(credentials.secretAccessKey, claim.scope.date, claim.scope.region, claim.scope.service);
   return verifySignature(claim, Buffer.from(body), prepareKey(key));
 }

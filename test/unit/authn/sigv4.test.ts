@@ -1,7 +1,8 @@
 // The verifier against signatures made by aws4, an independent signer, and against requests changed after signing.
 import aws4 from 'aws4';
 import { describe, expect, it } from 'vitest';
-import { checkSkew, readClaim, signingKey, verifySignature } from '../../../src/authn/sigv4.js';
+import { checkSkew, readClaim as readClaimOf, signingKey, verifySignature } from '../../../src/authn/sigv4.js';
+import { restTarget, rootTarget } from '../../../src/authn/target.js';
 import { prepareKey } from '../../../src/authn/hmac.js';
 import { BridgeError } from '../../../src/kernel/errors.js';
 import type { RequestHead } from '../../../src/model/request.js';
@@ -33,8 +34,10 @@ function signed(extra: Record<string, string> = {}, body = '{"NumberOfBytes":32}
   return { method: 'POST', url: '/', rawHeaders, body: Buffer.from(body) };
 }
 
-function verify(request: SignedRequest): boolean {
-  const claim = readClaim(request);
+const readClaim = (request: RequestHead) => readClaimOf(request, rootTarget);
+
+function verify(request: SignedRequest, readTarget = rootTarget): boolean {
+  const claim = readClaimOf(request, readTarget);
   return verifySignature(
     claim,
     request.body,
@@ -120,5 +123,68 @@ describe('SigV4', () => {
     expect(() => checkSkew(claim, at - 5 * 60_000 - 1000)).toThrow(
       'Signature not yet current: 20261125T120000Z is still later than 20261125T115959Z (20261125T115459Z + 5 min.)',
     );
+  });
+});
+
+describe('a target with method, path and query', () => {
+  function requested(method: string, url: string): SignedRequest {
+    const headers = { 'X-Amz-Date': '20261125T120000Z' };
+    const signedUrl = {
+      host: '127.0.0.1:4599',
+      method,
+      path: url,
+      service: 'kms',
+      region: 'eu-west-1',
+      body: '',
+      headers,
+    };
+    const rawHeaders = Object.entries(aws4.sign(signedUrl, credentials).headers ?? {}).flatMap(([name, value]) => [
+      name,
+      String(value),
+    ]);
+    return { method, url, rawHeaders, body: Buffer.alloc(0) };
+  }
+
+  const urls = [
+    '/',
+    '/keys/1234/policy',
+    '/keys//./x/../1234/',
+    '/a/b/..',
+    '/a/..',
+    '/../..',
+    '/caf%C3%A9/a%2Fb',
+    "/it's(1)!/*",
+    '/?Action=ListUsers&Version=2010-05-08',
+    '/keys?b=2&a=1&b=1&empty=&%C3%A9=%E2%82%AC',
+    '/keys?A=1&a=2&a-b=3&ab=4',
+    "/keys?q=it's(1)!*~%20%2B",
+  ];
+  it.each(urls)('is signed as an independent signer signs it: %s', (url) => {
+    expect(verify(requested('GET', url), restTarget)).toBe(true);
+    expect(verify(requested('DELETE', url), restTarget)).toBe(true);
+  });
+
+  it('changes the signature in each of its parts', () => {
+    const request = requested('GET', '/keys?a=1');
+    for (const other of [{ method: 'PUT' }, { url: '/key?a=1' }, { url: '/keys?a=2' }, { url: '/keys' }])
+      expect(verify({ ...request, ...other }, restTarget)).toBe(false);
+  });
+
+  it.each(['/keys?a=1+1', '/keys?a=%', '/keys?a=%FF', '/keys?a=1#b', 'http://x/keys', '*', '/k\u00e9ys', ''])(
+    'is not served when it can be read in two ways or in none: %s',
+    (url) => {
+      expect(codeOf(() => readClaimOf({ ...requested('GET', '/'), url }, restTarget))).toBe(
+        'UnknownOperationException',
+      );
+    },
+  );
+
+  it('is POST to / alone for a protocol that has the operation elsewhere', () => {
+    for (const [method, url] of [
+      ['GET', '/'],
+      ['POST', '/keys'],
+      ['POST', '/?a=1'],
+    ] as const)
+      expect(codeOf(() => readClaim(requested(method, url)))).toBe('UnknownOperationException');
   });
 });

@@ -5,5 +5,5 @@ import { operationsTable } from '../../../scripts/operations-table.mjs';
 import { operations } from '../../../src/operations/index.js';
 
 it('the table of operations is current (npm run generate)', () => {
-  expect(readFileSync('docs/generated/operations.md', 'utf8')).toBe(operationsTable(operations));
+  expect(readFileSync('docs/generated/operations.md', 'utf8')).toBe(operationsTable(operations.kms));
 });

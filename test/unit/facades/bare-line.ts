@@ -1,6 +1,7 @@
 // The AWS façade on in-memory ports whose server the test holds, and sockets on which it is spoken to by hand.
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { createAuthenticator } from '../../../src/authn/authenticate.js';
+import { rootTarget } from '../../../src/authn/target.js';
 import { ConnectionTable } from '../../../src/facades/aws-json/connections.js';
 import { createAwsJsonServer } from '../../../src/facades/aws-json/server.js';
 import { type RawAnswer, bytesOf, exchange, parseAnswer, signed } from '../../support/raw-http.js';
@@ -14,17 +15,18 @@ export async function startBareLine({ hurry = false, connections = new Connectio
     clock: line.clock,
     regions: new Set([region]),
     services: new Set(['kms']),
+    readTarget: rootTarget,
   });
   const outcomes: string[] = [];
   let started = 0;
   const server = createAwsJsonServer({
     line: {
       services: line.services,
-      authenticator,
       budgets: line.budgets,
       defaultRegion: region,
       fault: (error) => line.faults.push(error),
     },
+    authenticator,
     connections,
     started: () => (started += 1),
     ended: (operation, outcome) => outcomes.push(`${operation} ${outcome}`),

@@ -6,7 +6,7 @@ import { readInput } from '../../../src/operations/shapes.js';
 /** `read`, or the error with all that a caller is told of it. */
 export function answer(name: string, json: unknown): string {
   try {
-    readInput(operations.get(name)!.input, json);
+    readInput(operations.kms.get(name)!.input, json);
     return 'read';
   } catch (error) {
     if (error instanceof BridgeError) return `${error.code}: ${error.publicMessage ?? '-'}`;

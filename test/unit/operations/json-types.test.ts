@@ -48,14 +48,14 @@ describe('a value of the wrong type', () => {
 
 describe('what is taken all the same', () => {
   it('cuts the fraction off a whole number', () => {
-    expect(readInput(operations.get('ListKeys')!.input, { Limit: 1.5 })).toMatchObject({ Limit: 1 });
+    expect(readInput(operations.kms.get('ListKeys')!.input, { Limit: 1.5 })).toMatchObject({ Limit: 1 });
     expect(answer('ListKeys', { Limit: 0.5 })).toMatch(/^ValidationException: .*Value '0' at 'limit'/);
   });
 
   it('prints numbers and booleans of an encryption context', () => {
     const EncryptionContext = { a: 1, b: true, c: false, d: 'x' };
     const input = { KeyId: 'x', Plaintext: 'YQ==', EncryptionContext };
-    expect(readInput(operations.get('Encrypt')!.input, input)).toMatchObject({
+    expect(readInput(operations.kms.get('Encrypt')!.input, input)).toMatchObject({
       EncryptionContext: { a: '1', b: 'true', c: 'false', d: 'x' },
     });
   });

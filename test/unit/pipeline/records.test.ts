@@ -260,7 +260,7 @@ describe('what is too long for a record', () => {
 });
 
 it('all operations were looked at', () => {
-  expect([...seen].sort()).toEqual([...operations.keys()].sort());
+  expect([...seen].sort()).toEqual([...operations.kms.keys()].sort());
 });
 
 /** What the service answered. */
