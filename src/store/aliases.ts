@@ -1,56 +1,63 @@
 // Aliases: one sealed row each, of the key's Region. An alias never outlives its key.
-import type { Kysely } from 'kysely';
 import { aliasArn } from '../kernel/arn.js';
 import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, type Alias, type KeyRef } from '../model/key.js';
 import type { AccountScope, AliasStore, Page } from '../ports/store.js';
 import { smallRowBytes, writeAttempts, type StoreContext } from './context.js';
-import { changedOne, requireStored } from './read-back.js';
-import { SealedRows } from './seal.js';
-import type { AliasRow, SealedColumns, Tables } from './tables.js';
+import type { KeyTables } from './key-row.js';
+import { SealedTable, type TableAtWork } from './sealed-table.js';
+import { describe, type Columns, type RowOf, type SealedRow } from './table.js';
 import { Turns } from './turns.js';
+import type { Write } from './writes.js';
+
+const columns = {
+  region: 'text',
+  account_id: 'text',
+  alias_name: 'text',
+  version: 'integer',
+  key_id: 'text',
+  created_at_ms: 'integer',
+  updated_at_ms: 'integer',
+} as const satisfies Columns;
+
+export const aliases = describe({
+  name: 'aliases',
+  columns,
+  key: ['region', 'account_id', 'alias_name'],
+  sealedIn: 'its Region',
+  ofKey: true,
+  fromRow: aliasOf,
+  bytesOf: () => smallRowBytes,
+});
+
+type AliasColumns = RowOf<typeof columns>;
+export type AliasRow = SealedRow<typeof columns>;
+type AliasTables = Record<'aliases', SealedRow<typeof columns>>;
 
 export const aliasId = (scope: AccountScope, aliasName: string): string =>
   `${scope.region}/${scope.accountId}/${aliasName}`;
 
 export class AliasRows implements AliasStore {
   readonly #context: StoreContext;
-  readonly #rows: SealedRows<'aliases', Alias>;
+  readonly #table: TableAtWork<typeof aliases>;
   readonly #turns = new Turns();
 
   constructor(context: StoreContext) {
     this.#context = context;
-    this.#rows = new SealedRows({
-      seals: context.seals,
-      table: 'aliases',
-      identify: (row) => ({ id: `${row.region}/${row.account_id}/${row.alias_name}`, region: row.region }),
-      decode: aliasOf,
-      reread: (row) => this.#select({ region: row.region, accountId: row.account_id }, row.alias_name),
-      memory: context.caches.memory,
-      sizeOf: () => smallRowBytes,
-    });
+    this.#table = new SealedTable(context, aliases);
   }
 
   find(scope: AccountScope, aliasName: string): Promise<Alias | undefined> {
-    const { caches, watch } = this.#context;
-    watch.look();
-    const id = aliasId(scope, aliasName);
-    return (
-      caches.aliases.get(id) ??
-      caches.aliases.load(id, async () => {
-        const row = await this.#select(scope, aliasName);
-        return row === undefined ? undefined : this.#rows.open(row);
-      })
-    );
+    return this.#table.find(aliasId(scope, aliasName), named(scope, aliasName));
   }
 
   /** Past all that is remembered. `standIn` is opened where there is no row, so that it costs the same. */
   async findAfresh(scope: AccountScope, aliasName: string, standIn: AliasRow): Promise<Alias> {
-    return this.#rows.openAfresh((await this.#select(scope, aliasName)) ?? standIn);
+    return this.#table.openAfresh((await this.#table.select(named(scope, aliasName))) ?? standIn);
   }
 
   async list(scope: AccountScope, keyId: string | undefined, page: Page): Promise<readonly Alias[]> {
-    const rows = await this.#context.db
+    const rows = await this.#aliases
       .selectFrom('aliases')
       .selectAll()
       .where('region', '=', scope.region)
@@ -60,15 +67,15 @@ export class AliasRows implements AliasStore {
       .orderBy('alias_name')
       .limit(page.limit)
       .execute();
-    const aliases = await this.#rows.openAll(rows);
+    const aliases = await this.#table.openAll(rows);
     // An index that lies gives rows that were not asked for, each of them sound.
     const strange = aliases.find((alias) => !isOf(scope, alias) || (keyId !== undefined && alias.keyId !== keyId));
-    if (strange !== undefined) throw this.#context.seals.broken('aliases', aliasId(strange, strange.aliasName));
+    if (strange !== undefined) throw this.#table.broken(named(strange, strange.aliasName));
     return aliases;
   }
 
   async countOf(ref: KeyRef): Promise<number> {
-    const row = await this.#context.db
+    const row = await this.#aliases
       .selectFrom('aliases')
       .select(({ fn }) => fn.countAll<number>().as('count'))
       .where('region', '=', ref.region)
@@ -80,32 +87,19 @@ export class AliasRows implements AliasStore {
 
   /** Also NotFoundException when its key is gone. */
   async insert(alias: Alias): Promise<void> {
-    const { db, seals, caches } = this.#context;
-    const row = await seals.seal(alias.region, 'aliases', aliasColumns(alias, 1));
-    try {
-      await db.transaction().execute(async (trx) => {
-        await requireKey(trx, alias);
-        const result = await trx
-          .insertInto('aliases')
-          .values(row)
-          .onConflict((conflict) => conflict.doNothing())
-          .executeTakeFirst();
-        if (!changedOne('aliases', result.numInsertedOrUpdatedRows)) {
-          throw new BridgeError('AlreadyExistsException', `An alias with the name ${arnOf(alias)} already exists`);
-        }
-        await requireStored(trx, 'aliases', named(alias, alias.aliasName), row);
-      });
-      this.#rows.wrote(row);
-    } finally {
-      caches.aliases.drop(aliasId(alias, alias.aliasName));
-    }
+    const row = await this.#table.seal(aliasColumns(alias, 1));
+    await this.#context.writes.run(async (write) => {
+      await requireKey(write, alias);
+      if (!(await this.#table.insert(write, row)))
+        throw new BridgeError('AlreadyExistsException', `An alias with the name ${arnOf(alias)} already exists`);
+    });
   }
 
   /** Also NotFoundException when the new key is gone. The time of creation stays what it was. */
   update(alias: Alias, seenKeyId: string): Promise<void> {
     return this.#turns.take(aliasId(alias, alias.aliasName), async () => {
       for (let attempt = 0; attempt < writeAttempts; attempt++) {
-        const row = await this.#select(alias, alias.aliasName);
+        const row = await this.#table.select(named(alias, alias.aliasName));
         if (row === undefined) throw notFound(alias, alias.aliasName);
         if (await this.#replace(row, alias, seenKeyId)) return;
       }
@@ -114,80 +108,34 @@ export class AliasRows implements AliasStore {
   }
 
   async remove(scope: AccountScope, aliasName: string, seenKeyId: string): Promise<void> {
-    const { db } = this.#context;
-    try {
-      const removed = await db.transaction().execute(async (trx) => {
-        const row = await trx
-          .selectFrom('aliases')
-          .select('created_at_ms')
-          .where((eb) => eb.and(named(scope, aliasName)))
-          .executeTakeFirst();
-        const result = await trx
-          .deleteFrom('aliases')
-          .where((eb) => eb.and(named(scope, aliasName)))
-          .where('key_id', '=', seenKeyId)
-          .executeTakeFirst();
-        if (!changedOne('aliases', result.numDeletedRows)) return undefined;
-        await requireStored(trx, 'aliases', named(scope, aliasName), undefined);
-        return row;
-      });
-      if (removed !== undefined) {
-        this.#rows.removed(aliasId(scope, aliasName), removed.created_at_ms);
-        return;
-      }
-      const row = await this.#select(scope, aliasName);
-      throw row === undefined ? notFound(scope, aliasName) : this.#movedMeanwhile(scope, aliasName);
-    } finally {
-      this.#context.caches.aliases.drop(aliasId(scope, aliasName));
-    }
+    const key = named(scope, aliasName);
+    const removed = await this.#context.writes.run((write) =>
+      this.#table.remove(write, key, (row) => row.key_id === seenKeyId),
+    );
+    if (removed) return;
+    throw (await this.#table.select(key)) === undefined
+      ? notFound(scope, aliasName)
+      : this.#movedMeanwhile(scope, aliasName);
   }
 
   #movedMeanwhile(scope: AccountScope, aliasName: string): BridgeError {
-    this.#context.caches.aliases.drop(aliasId(scope, aliasName));
+    this.#table.drop(aliasId(scope, aliasName));
     return new BridgeError('KMSInternalException', 'The alias was changed at the same time.');
-  }
-
-  async #select(scope: AccountScope, aliasName: string): Promise<AliasRow | undefined> {
-    const { db, seals } = this.#context;
-    const row = await db
-      .selectFrom('aliases')
-      .selectAll()
-      .where('region', '=', scope.region)
-      .where('account_id', '=', scope.accountId)
-      .where('alias_name', '=', aliasName)
-      .executeTakeFirst();
-    if (
-      row !== undefined &&
-      (row.region !== scope.region || row.account_id !== scope.accountId || row.alias_name !== aliasName)
-    )
-      throw seals.broken('aliases', aliasId(scope, aliasName));
-    return row;
   }
 
   /** False when another writer came first. */
   async #replace(row: AliasRow, alias: Alias, seenKeyId: string): Promise<boolean> {
-    const { db, seals, caches } = this.#context;
-    const { createdAtMs, keyId } = await this.#rows.open(row);
+    const { createdAtMs, keyId } = await this.#table.open(row);
     if (keyId !== seenKeyId) throw this.#movedMeanwhile(alias, alias.aliasName);
-    const sealed = await seals.seal(alias.region, 'aliases', aliasColumns({ ...alias, createdAtMs }, row.version + 1));
-    try {
-      const replaced = await db.transaction().execute(async (trx) => {
-        await requireKey(trx, alias);
-        const result = await trx
-          .updateTable('aliases')
-          .set(sealed)
-          .where((eb) => eb.and(named(alias, alias.aliasName)))
-          .where('version', '=', row.version)
-          .executeTakeFirst();
-        if (!changedOne('aliases', result.numUpdatedRows)) return false;
-        await requireStored(trx, 'aliases', named(alias, alias.aliasName), sealed);
-        return true;
-      });
-      if (replaced) this.#rows.wrote(sealed);
-      return replaced;
-    } finally {
-      caches.aliases.drop(aliasId(alias, alias.aliasName));
-    }
+    const sealed = await this.#table.seal(aliasColumns({ ...alias, createdAtMs }, row.version + 1));
+    return this.#context.writes.run(async (write) => {
+      await requireKey(write, alias);
+      return this.#table.replace(write, sealed, row.version);
+    });
+  }
+
+  get #aliases() {
+    return this.#context.db.withTables<AliasTables>();
   }
 }
 
@@ -201,8 +149,9 @@ const named = (scope: AccountScope, aliasName: string) => ({
 });
 
 /** In the transaction that writes the alias, so that the key cannot go in between. */
-async function requireKey(trx: Kysely<Tables>, ref: KeyRef): Promise<void> {
+async function requireKey({ trx }: Write, ref: KeyRef): Promise<void> {
   const key = await trx
+    .withTables<KeyTables>()
     .selectFrom('keys')
     .select('key_id')
     .where('region', '=', ref.region)
@@ -217,7 +166,7 @@ const arnOf = (alias: Alias): string => aliasArn(alias.region, alias.accountId, 
 const notFound = (scope: AccountScope, aliasName: string): BridgeError =>
   new BridgeError('NotFoundException', `Alias ${aliasArn(scope.region, scope.accountId, aliasName)} is not found.`);
 
-export const aliasColumns = (alias: Alias, version: number): SealedColumns<'aliases'> => ({
+export const aliasColumns = (alias: Alias, version: number): AliasColumns => ({
   region: alias.region,
   account_id: alias.accountId,
   alias_name: alias.aliasName,
@@ -227,8 +176,8 @@ export const aliasColumns = (alias: Alias, version: number): SealedColumns<'alia
   updated_at_ms: alias.updatedAtMs,
 });
 
-const aliasOf = (row: SealedColumns<'aliases'>): Alias =>
-  Object.freeze({
+function aliasOf(row: AliasColumns): Alias {
+  return Object.freeze({
     region: row.region,
     accountId: row.account_id,
     aliasName: row.alias_name,
@@ -236,3 +185,4 @@ const aliasOf = (row: SealedColumns<'aliases'>): Alias =>
     createdAtMs: row.created_at_ms,
     updatedAtMs: row.updated_at_ms,
   });
+}

@@ -1,13 +1,16 @@
 // What the stores need of a database; src/store/sqlite brings one, another database joins by bringing the same.
-import type { Kysely } from 'kysely';
-import type { Tables } from './tables.js';
+import type { Kysely, Transaction } from 'kysely';
+import type { PlainTables } from './plain-tables.js';
 
 /**
  * Queries fail with BridgeError KMSInternalException (the database's own error is its `cause`); a value that the database cannot
  * hold fails before it reaches the driver. Transactions see no other writer between their first statement and their commit.
  */
 export interface Backend {
-  readonly db: Kysely<Tables>;
+  /** For reads. */
+  readonly db: Kysely<PlainTables>;
+  /** One transaction, durable when it resolves. `work` begins again from its first statement when the database asks for that. */
+  write<T>(work: (trx: Transaction<PlainTables>) => Promise<T>): Promise<T>;
   /** Why every query fails: the schema is not the one that this version makes. Known after `changedElsewhere` and in each transaction. */
   fault(): string | undefined;
   /** False when nobody has committed since the last call; true costs nothing but a closer look. Takes half a microsecond. */

@@ -1,20 +1,19 @@
 // Messages counted per backing key, and leases: small rows that no seal covers, since they decide no access.
-import type { Kysely } from 'kysely';
 import type { Clock } from '../kernel/clock.js';
 import type { LeaseStore, UsageStore } from '../ports/store.js';
-import type { Tables } from './tables.js';
+import type { Writes } from './writes.js';
 
 export class UsageRows implements UsageStore {
-  readonly #db: Kysely<Tables>;
+  readonly #writes: Writes;
 
-  constructor(db: Kysely<Tables>) {
-    this.#db = db;
+  constructor(writes: Writes) {
+    this.#writes = writes;
   }
 
   /** TypeError when `count` is not a whole number above zero. */
   async reserve(materialId: string, count: number): Promise<number> {
     if (!Number.isSafeInteger(count) || count < 1) throw new TypeError('a count is a whole number above zero');
-    return this.#db.transaction().execute(async (trx) => {
+    return this.#writes.run(async ({ trx }) => {
       await trx
         .insertInto('usage')
         .values({ material_id: materialId, total: count })
@@ -34,17 +33,17 @@ export class UsageRows implements UsageStore {
 
 /** Time is each gateway's own clock: hosts that share a database must keep theirs together (NTP). */
 export class LeaseRows implements LeaseStore {
-  readonly #db: Kysely<Tables>;
+  readonly #writes: Writes;
   readonly #clock: Clock;
 
-  constructor(db: Kysely<Tables>, clock: Clock) {
-    this.#db = db;
+  constructor(writes: Writes, clock: Clock) {
+    this.#writes = writes;
     this.#clock = clock;
   }
 
   async take(name: string, holder: string, ttlMs: number): Promise<boolean> {
     const now = this.#clock.now();
-    const result = await this.#db.transaction().execute((trx) =>
+    const result = await this.#writes.run(({ trx }) =>
       trx
         .insertInto('leases')
         .values({ name, holder, expires_at_ms: now + ttlMs })

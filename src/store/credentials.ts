@@ -5,9 +5,30 @@ import type { Credential } from '../model/principal.js';
 import type { CredentialStore } from '../ports/store.js';
 import { daemonKeys, theDaemon } from '../ports/token.js';
 import { smallRowBytes, type StoreContext } from './context.js';
-import { requireStored } from './read-back.js';
-import { SealedRows } from './seal.js';
-import type { CredentialRow, SealedColumns } from './tables.js';
+import { SealedTable, type TableAtWork } from './sealed-table.js';
+import { prefixed } from './seal.js';
+import { describe, type Columns, type RowOf, type SealedRow, type World } from './table.js';
+
+const columns = {
+  access_key_id: 'text',
+  version: 'integer',
+  account_id: 'text',
+  root: 'integer',
+  created_at_ms: 'integer',
+  wrapped_secret: 'blob',
+} as const satisfies Columns;
+
+export const credentials = describe({
+  name: 'credentials',
+  columns,
+  key: ['access_key_id'],
+  sealedIn: 'default Region',
+  ofKey: false,
+  fromRow: unwrap,
+  bytesOf: () => smallRowBytes,
+});
+
+type CredentialTables = Record<'credentials', SealedRow<typeof columns>>;
 
 const aadDomain = Buffer.from('hsm-bridge/secret/v1\0');
 
@@ -16,37 +37,22 @@ const pageRows = 100;
 
 export class CredentialRows implements CredentialStore {
   readonly #context: StoreContext;
-  readonly #rows: SealedRows<'credentials', Credential>;
+  readonly #table: TableAtWork<typeof credentials>;
 
   constructor(context: StoreContext) {
     this.#context = context;
-    this.#rows = new SealedRows({
-      seals: context.seals,
-      table: 'credentials',
-      identify: (row) => ({ id: row.access_key_id, region: context.defaultRegion }),
-      decode: (row) => this.#unwrap(row),
-      reread: (row) => this.#select(row.access_key_id),
-      memory: context.caches.memory,
-      sizeOf: () => smallRowBytes,
-    });
+    this.#table = new SealedTable(context, credentials);
   }
 
   find(accessKeyId: string): Promise<Credential | undefined> {
-    const { caches, watch } = this.#context;
-    watch.look();
-    return (
-      caches.credentials.get(accessKeyId) ??
-      caches.credentials.load(accessKeyId, async () => {
-        const row = await this.#select(accessKeyId);
-        return row === undefined ? undefined : this.#rows.open(row);
-      })
-    );
+    return this.#table.find(accessKeyId, { access_key_id: accessKeyId });
   }
 
   /** The oldest whose seal matches: a row that another hand wrote must not keep the account from its own. */
   async findRoot(accountId: string): Promise<Credential | undefined> {
     for (let offset = 0; ; offset += pageRows) {
       const rows = await this.#context.db
+        .withTables<CredentialTables>()
         .selectFrom('credentials')
         .selectAll()
         .where('account_id', '=', accountId)
@@ -56,74 +62,49 @@ export class CredentialRows implements CredentialStore {
         .limit(pageRows)
         .offset(offset)
         .execute();
-      const [oldest] = await this.#rows.openSound(rows);
+      const [oldest] = await this.#table.openSound(rows);
       if (oldest !== undefined || rows.length < pageRows) return oldest;
     }
   }
 
   /** The principal is the account's root: there is no other kind so far. KMSInternalException when the id is taken. */
   async insert(credential: Credential): Promise<void> {
-    const { db, seals, tokens, caches, clock, defaultRegion, daemonKeys: keys } = this.#context;
+    const { tokens, clock, defaultRegion, daemonKeys: keys } = this.#context;
     await keys.ensure(defaultRegion);
     const { accessKeyId, accountId } = credential;
     const secret = Buffer.from(credential.secretAccessKey);
-    const wrapped = await tokens
-      .of(defaultRegion, theDaemon)
-      .encrypt(daemonKeys.secrets, secretAad(accessKeyId, accountId), secret);
-    const row = await seals.seal(defaultRegion, 'credentials', {
+    const row = await this.#table.seal({
       access_key_id: accessKeyId,
       version: 1,
       account_id: accountId,
       root: 1,
       created_at_ms: clock.now(),
-      wrapped_secret: wrapped,
+      wrapped_secret: await tokens
+        .of(defaultRegion, theDaemon)
+        .encrypt(daemonKeys.secrets, secretAad(accessKeyId, accountId), secret),
     });
-    try {
-      await db.transaction().execute(async (trx) => {
-        await trx.insertInto('credentials').values(row).execute();
-        await requireStored(trx, 'credentials', { access_key_id: accessKeyId }, row);
-      });
-    } finally {
-      caches.credentials.drop(accessKeyId);
-    }
+    await this.#context.writes.run(async (write) => {
+      if (!(await this.#table.insert(write, row))) throw new BridgeError('KMSInternalException');
+    });
   }
+}
 
-  async #select(accessKeyId: string): Promise<CredentialRow | undefined> {
-    const { db, seals } = this.#context;
-    const row = await db
-      .selectFrom('credentials')
-      .selectAll()
-      .where('access_key_id', '=', accessKeyId)
-      .executeTakeFirst();
-    if (row !== undefined && row.access_key_id !== accessKeyId) throw seals.broken('credentials', accessKeyId);
-    return row;
-  }
-
-  async #unwrap(row: SealedColumns<'credentials'>): Promise<Credential> {
-    const { tokens, defaultRegion, seals } = this.#context;
-    const aad = secretAad(row.access_key_id, row.account_id);
-    try {
-      const secret = await tokens.of(defaultRegion, theDaemon).decrypt(daemonKeys.secrets, aad, row.wrapped_secret);
-      return Object.freeze({
-        accessKeyId: row.access_key_id,
-        accountId: row.account_id,
-        secretAccessKey: secret.toString(),
-      });
-    } catch (error) {
-      // The caller did not send this ciphertext: to him it is a damaged record, not an InvalidCiphertextException.
-      if (!(error instanceof BridgeError) || error.code !== 'InvalidCiphertextException') throw error;
-      throw seals.broken('credentials', row.access_key_id);
-    }
+async function unwrap(row: RowOf<typeof columns>, { tokens, defaultRegion }: World): Promise<Credential | undefined> {
+  const aad = secretAad(row.access_key_id, row.account_id);
+  try {
+    const secret = await tokens.of(defaultRegion, theDaemon).decrypt(daemonKeys.secrets, aad, row.wrapped_secret);
+    return Object.freeze({
+      accessKeyId: row.access_key_id,
+      accountId: row.account_id,
+      secretAccessKey: secret.toString(),
+    });
+  } catch (error) {
+    // The caller did not send this ciphertext: to it this is a damaged record, not an InvalidCiphertextException.
+    if (error instanceof BridgeError && error.code === 'InvalidCiphertextException') return undefined;
+    throw error;
   }
 }
 
 /** SHA-256(domain ‖ each text behind its 32-bit length), 32 bytes. */
-function secretAad(...texts: string[]): Buffer {
-  const parts = texts.flatMap((text) => {
-    const bytes = Buffer.from(text);
-    const length = Buffer.allocUnsafe(4);
-    length.writeUInt32BE(bytes.length);
-    return [length, bytes];
-  });
-  return hash('sha256', Buffer.concat([aadDomain, ...parts]), 'buffer');
-}
+const secretAad = (...texts: string[]): Buffer =>
+  hash('sha256', Buffer.concat([aadDomain, ...texts.flatMap((text) => prefixed(Buffer.from(text)))]), 'buffer');

@@ -1,12 +1,16 @@
 // The daemon's own keys in each token: made exactly once, before the first seal, and never beside rows that other keys have sealed.
-import { hash, randomUUID } from 'node:crypto';
-import { setTimeout as pause } from 'node:timers/promises';
+import { hash } from 'node:crypto';
 import type { Kysely } from 'kysely';
 import type { Clock } from '../kernel/clock.js';
 import { BridgeError } from '../kernel/errors.js';
+import type { Random } from '../kernel/random.js';
+import type { Timers } from '../kernel/timers.js';
 import type { LeaseStore } from '../ports/store.js';
 import { daemonKeys, theDaemon, type Token, type Tokens } from '../ports/token.js';
-import type { Tables } from './tables.js';
+import type { PlainTables } from './plain-tables.js';
+import type { AnyTables } from './read-back.js';
+import type { Described } from './table.js';
+import type { Writes } from './writes.js';
 
 /** Longer than a token call may take; when it still does, both end with the keys of the first. */
 const leaseMs = 60_000;
@@ -14,10 +18,15 @@ const askAgainMs = 50;
 const probe = hash('sha256', 'hsm-bridge/daemon-key-probe', 'buffer');
 
 export interface DaemonKeysOptions {
-  readonly db: Kysely<Tables>;
+  readonly db: Kysely<PlainTables>;
+  readonly writes: Writes;
+  /** All that are sealed. */
+  readonly tables: readonly Pick<Described, 'name' | 'sealedIn'>[];
   readonly tokens: Tokens;
   readonly leases: LeaseStore;
   readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
   /** Its token also keeps the credentials. */
   readonly defaultRegion: string;
 }
@@ -29,10 +38,11 @@ export interface DaemonKeysOptions {
 export class DaemonKeys {
   readonly #options: DaemonKeysOptions;
   readonly #ensured = new Map<string, Promise<void>>();
-  readonly #holder = randomUUID();
+  readonly #holder: string;
 
   constructor(options: DaemonKeysOptions) {
     this.#options = options;
+    this.#holder = options.random.uuid();
   }
 
   /** Fails with what the token says, or with KMSInternalException when its keys are not the ones this store was sealed with. */
@@ -63,17 +73,15 @@ export class DaemonKeys {
           await this.#release(lease);
         }
       }
-      await pause(askAgainMs);
+      await this.#options.timers.sleep(askAgainMs);
     }
     throw new BridgeError('KMSInternalException', `The daemon's keys for ${region} are still being made.`);
   }
 
   async #release(lease: string): Promise<void> {
-    await this.#options.db
-      .transaction()
-      .execute((trx) =>
-        trx.deleteFrom('leases').where('name', '=', lease).where('holder', '=', this.#holder).execute(),
-      );
+    await this.#options.writes.run(({ trx }) =>
+      trx.deleteFrom('leases').where('name', '=', lease).where('holder', '=', this.#holder).execute(),
+    );
   }
 
   /** `Store.wrongToken`. Not by the serial: a replaced or cloned token may hold the same keys under another. */
@@ -122,7 +130,7 @@ export class DaemonKeys {
       daemon_keys_since_ms: this.#options.clock.now(),
       seal_check: await token.sealRow(probe),
     };
-    await this.#options.db.transaction().execute((trx) =>
+    await this.#options.writes.run(({ trx }) =>
       trx
         .insertInto('tokens')
         .values(row)
@@ -132,13 +140,18 @@ export class DaemonKeys {
   }
 
   async #hasSealedRows(region: string): Promise<boolean> {
-    const { db, defaultRegion } = this.#options;
-    const found = [
-      await db.selectFrom('keys').select('region').where('region', '=', region).limit(1).execute(),
-      await db.selectFrom('aliases').select('region').where('region', '=', region).limit(1).execute(),
-      region === defaultRegion ? await db.selectFrom('credentials').select('access_key_id').limit(1).execute() : [],
-    ];
-    return found.some((rows) => rows.length > 0);
+    const { db, tables, defaultRegion } = this.#options;
+    for (const { name, sealedIn } of tables) {
+      if (sealedIn === 'default Region' && region !== defaultRegion) continue;
+      const row = await (db as unknown as Kysely<AnyTables>)
+        .selectFrom(name)
+        .select('version')
+        .$if(sealedIn === 'its Region', (query) => query.where('region', '=', region))
+        .limit(1)
+        .executeTakeFirst();
+      if (row !== undefined) return true;
+    }
+    return false;
   }
 }
 

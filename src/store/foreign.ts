@@ -2,13 +2,12 @@
 // and whoever else uses them.
 import type { Key, KeyRef } from '../model/key.js';
 import type { AccountScope, ForeignStore } from '../ports/store.js';
-import { aliasColumns, aliasId, type AliasRows } from './aliases.js';
+import { aliasColumns, aliases as aliasTable, aliasId, type AliasRow, type AliasRows } from './aliases.js';
 import { ReadCache } from './cache.js';
-import { keyBytes, type StoreContext } from './context.js';
-import { keyColumns, keyId } from './key-row.js';
+import type { StoreContext } from './context.js';
+import { keyBytes, keyColumns, keyId, keys as keyTable, type KeyRow } from './key-row.js';
 import type { KeyRows } from './keys.js';
 import { BrokenSealError } from './seal.js';
-import type { AliasRow, KeyRow } from './tables.js';
 
 interface StandIns {
   readonly key: KeyRow;
@@ -28,7 +27,7 @@ export class ForeignRows implements ForeignStore {
     this.#context = context;
     this.#keys = keys;
     this.#aliases = aliases;
-    this.#answers = new ReadCache(context.caches.memory, keyBytes);
+    this.#answers = new ReadCache(context.memory, keyBytes);
   }
 
   key(asker: string, ref: KeyRef): Promise<Key | undefined> {
@@ -50,11 +49,12 @@ export class ForeignRows implements ForeignStore {
   }
 
   #once(id: string, region: string, read: (standIns: StandIns) => Promise<Key>): Promise<Key | undefined> {
-    const { caches, watch } = this.#context;
+    const { tables, watch } = this.#context;
     watch.look();
     // All answers, at any change: to drop those of the changed row alone would tell that it is there.
-    if (caches.changes !== this.#changes) {
-      this.#changes = caches.changes;
+    const changes = tables.reduce((sum, { generation }) => sum + generation, 0);
+    if (changes !== this.#changes) {
+      this.#changes = changes;
       this.#answers.clear();
     }
     return this.#answers.get(id) ?? this.#answers.load(id, () => this.#read(region, read));
@@ -84,8 +84,8 @@ export class ForeignRows implements ForeignStore {
   async #sealStandIns(region: string): Promise<StandIns> {
     const { seals } = this.#context;
     return {
-      key: await seals.seal(region, 'keys', keyColumns(standInKey(region), 1)),
-      alias: await seals.seal(region, 'aliases', aliasColumns(standInAlias(region), 1)),
+      key: await seals.seal(region, keyTable, keyColumns(standInKey(region), 1)),
+      alias: await seals.seal(region, aliasTable, aliasColumns(standInAlias(region), 1)),
     };
   }
 }

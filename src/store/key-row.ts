@@ -1,13 +1,54 @@
-// A key as a row and back. Both directions lose nothing, and only text and whole numbers come out.
+// The table of keys, and a key as a row and back. Both directions lose nothing, and only text and whole numbers come out.
+import { textBytes } from '../kernel/bounded-memory.js';
 import { ckaIdOf, type BackingKey, type Key, type KeyRef, type Tag } from '../model/key.js';
-import type { SealedColumns } from './tables.js';
+import { describe, type Columns, type RowOf, type SealedRow } from './table.js';
+
+/** Measured with texts of no length; the policy as it is evaluated is remembered elsewhere, and counted there. */
+const keyObjectBytes = 1_024;
+const memberObjectBytes = 100;
+
+const columns = {
+  region: 'text',
+  account_id: 'text',
+  key_id: 'text',
+  version: 'integer',
+  status: 'text',
+  material_missing: 'integer',
+  spec: 'text',
+  usage: 'text',
+  description: 'text',
+  created_at_ms: 'integer',
+  deletion_at_ms: 'integer?',
+  policy: 'text',
+  tags: 'text',
+  backing_keys: 'text',
+  pending_material_id: 'text?',
+  incarnation: 'integer',
+} as const satisfies Columns;
+
+export const keys = describe({
+  name: 'keys',
+  columns,
+  key: ['region', 'account_id', 'key_id'],
+  sealedIn: 'its Region',
+  ofKey: false,
+  fromRow: keyOf,
+  bytesOf: keyBytes,
+});
+
+export type KeyColumns = RowOf<typeof columns>;
+export type KeyRow = SealedRow<typeof columns>;
+export type KeyTables = Record<'keys', KeyRow>;
 
 export const keyId = (ref: KeyRef): string => `${ref.region}/${ref.accountId}/${ref.keyId}`;
+
+/** The primary key. */
+export const keyKey = (ref: KeyRef) => ({ region: ref.region, account_id: ref.accountId, key_id: ref.keyId });
 
 /** The index entry of a backing key: its CKA_ID as 32 lower-case hex digits. */
 export const materialIndex = (backingKey: BackingKey): string => ckaIdOf(backingKey.materialId).toString('hex');
 
-export function keyColumns(key: Key, version: number): SealedColumns<'keys'> {
+export function keyColumns(key: Key, version: number): KeyColumns {
   return {
     region: key.region,
     account_id: key.accountId,
@@ -30,8 +71,8 @@ export function keyColumns(key: Key, version: number): SealedColumns<'keys'> {
   };
 }
 
-/** For rows whose seal matched: their content is this daemon's own. Frozen, since all requests share it. */
-export function keyOf(row: SealedColumns<'keys'>): Key {
+/** For rows whose seal matched. Frozen, since all requests share it. */
+export function keyOf(row: KeyColumns): Key {
   return Object.freeze({
     region: row.region,
     accountId: row.account_id,
@@ -53,4 +94,12 @@ export function keyOf(row: SealedColumns<'keys'>): Key {
 
 function frozen<T extends object>(items: T[]): readonly T[] {
   return Object.freeze(items.map((item) => Object.freeze(item)));
+}
+
+/** What a key holds, for the memory that keeps it. */
+export function keyBytes(key: Key): number {
+  let bytes = keyObjectBytes + textBytes(key.policy) + textBytes(key.description);
+  for (const { TagKey, TagValue } of key.tags) bytes += memberObjectBytes + textBytes(TagKey) + textBytes(TagValue);
+  for (const { materialId } of key.backingKeys) bytes += memberObjectBytes + textBytes(materialId);
+  return bytes;
 }

@@ -2,11 +2,10 @@
 // the event loop for long. Rows with a broken seal are noted and left out.
 import { setImmediate as otherWork } from 'node:timers/promises';
 import { sql, type RawBuilder } from 'kysely';
-import { type Key, type KeyRef } from '../model/key.js';
+import type { Key } from '../model/key.js';
 import type { StoreContext } from './context.js';
-import { keyId } from './key-row.js';
-import type { SealedRows } from './seal.js';
-import type { KeyRow } from './tables.js';
+import { type keys, type KeyRow, type KeyTables } from './key-row.js';
+import type { TableAtWork } from './sealed-table.js';
 
 /** Ids read at a time; also values in one `IN (…)`, of which SQLite takes 32,766. */
 const pageIds = 500;
@@ -25,23 +24,19 @@ interface Place {
   readonly key_id: string;
 }
 
-type Select = (ref: KeyRef) => Promise<KeyRow | undefined>;
-
 export class KeyUpkeep {
   readonly #context: StoreContext;
-  readonly #rows: SealedRows<'keys', Key>;
-  readonly #select: Select;
+  readonly #table: TableAtWork<typeof keys>;
 
-  constructor(context: StoreContext, rows: SealedRows<'keys', Key>, select: Select) {
+  constructor(context: StoreContext, table: TableAtWork<typeof keys>) {
     this.#context = context;
-    this.#rows = rows;
-    this.#select = select;
+    this.#table = table;
   }
 
   async *due(region: string, nowMs: number): AsyncGenerator<Key> {
     let after = { deletion_at_ms: 0, account_id: '', key_id: '' };
     for (;;) {
-      const page = await this.#context.db
+      const page = await this.#keys
         .selectFrom('keys')
         .select(['deletion_at_ms', 'account_id', 'key_id'])
         .where('region', '=', region)
@@ -63,10 +58,9 @@ export class KeyUpkeep {
   }
 
   async *unsettled(region: string, isAbandoned: (incarnation: number) => boolean): AsyncGenerator<Key> {
-    const { seals, db } = this.#context;
     let after: Place = { account_id: '', key_id: '' };
     for (;;) {
-      const page = await db
+      const page = await this.#keys
         .selectFrom('keys')
         .select(['account_id', 'key_id', 'incarnation', 'pending_material_id', 'version'])
         .where('region', '=', region)
@@ -80,9 +74,9 @@ export class KeyUpkeep {
       const used = await this.#used(abandoned.flatMap((row) => row.pending_material_id ?? []));
       for (const row of abandoned) {
         if (!used.has(row.pending_material_id ?? '')) continue;
-        const ref = { region, accountId: row.account_id, keyId: row.key_id };
+        const key = { region, account_id: row.account_id, key_id: row.key_id };
         // It may have been finished, and used, since it was read.
-        if ((await this.#select(ref))?.version === row.version) seals.broken('keys', keyId(ref));
+        if ((await this.#table.select(key))?.version === row.version) this.#table.broken(key);
       }
       const unused = abandoned.filter((row) => !used.has(row.pending_material_id ?? ''));
       yield* this.#open(
@@ -147,9 +141,9 @@ export class KeyUpkeep {
       const page = await this.#places(region, after).execute();
       let [rows, bytes] = [0, 0];
       for (const { account_id, key_id } of page) {
-        const row = await this.#select({ region, accountId: account_id, keyId: key_id });
+        const row = await this.#table.select({ region, account_id, key_id });
         if (row === undefined) continue;
-        await this.#rows.check(row);
+        await this.#table.check(row);
         rows += 1;
         bytes += row.policy.length + row.description.length + row.tags.length + row.backing_keys.length;
         if (rows < sliceRows && bytes < sliceBytes) continue;
@@ -163,8 +157,12 @@ export class KeyUpkeep {
     }
   }
 
+  get #keys() {
+    return this.#context.db.withTables<KeyTables>();
+  }
+
   #places(region: string, after: Place) {
-    return this.#context.db
+    return this.#keys
       .selectFrom('keys')
       .select(['account_id', 'key_id'])
       .where('region', '=', region)
@@ -188,10 +186,10 @@ export class KeyUpkeep {
     for (const some of chunks(places, rowsAtOnce)) {
       const rows: KeyRow[] = [];
       for (const { account_id, key_id } of some) {
-        const row = await this.#select({ region, accountId: account_id, keyId: key_id });
+        const row = await this.#table.select({ region, account_id, key_id });
         if (row !== undefined && concerned(row)) rows.push(row);
       }
-      yield* await this.#rows.openSound(rows);
+      yield* await this.#table.openSound(rows);
       await otherWork();
     }
   }

@@ -1,5 +1,5 @@
-// The schema's history. A migration that was released is never changed; a new one is added after it.
-import { sql, type Kysely, type Migration, type RawBuilder } from 'kysely';
+// The steps by which the schema came to be, as tables.ts lists them. One that was released is never changed.
+import { sql, type Kysely, type RawBuilder } from 'kysely';
 
 /** What the databases write differently. `integer` holds 53 bits at least. */
 export interface ColumnTypes {
@@ -9,11 +9,7 @@ export interface ColumnTypes {
   readonly tableEnd: RawBuilder<unknown>;
 }
 
-export function migrations(types: ColumnTypes): Record<string, Migration> {
-  return { '0001-first': { up: (db) => first(db, types) }, '0002-pages': { up: pages } };
-}
-
-async function first(db: Kysely<unknown>, types: ColumnTypes): Promise<void> {
+export async function first(db: Kysely<unknown>, types: ColumnTypes): Promise<void> {
   await keysAndMaterials(db, types);
   await db.schema
     .createTable('aliases')
@@ -115,7 +111,7 @@ async function unsealed(db: Kysely<unknown>, types: ColumnTypes): Promise<void> 
 }
 
 /** What starts and jobs look for, found without reading any other row, and in the order of the pages (key-upkeep.ts). */
-async function pages(db: Kysely<unknown>): Promise<void> {
+export async function pages(db: Kysely<unknown>): Promise<void> {
   await db.schema.dropIndex('keys_due').execute();
   await db.schema
     .createIndex('keys_deletion')

@@ -1,18 +1,20 @@
 // Opens the store: the database, the seals over it and the caches in front of it. Only this file knows which database it is.
+import { BoundedMemory } from '../kernel/bounded-memory.js';
 import type { Clock, MonotonicClock } from '../kernel/clock.js';
+import { systemRandom, type Random } from '../kernel/random.js';
+import { systemTimers, type Timers } from '../kernel/timers.js';
 import type { Store } from '../ports/store.js';
 import type { Tokens } from '../ports/token.js';
-import { AliasRows } from './aliases.js';
 import type { Backend, OnFault } from './backend.js';
-import { Caches, type StoreContext } from './context.js';
+import { rowMemoryBytes, type Shared, type StoreContext } from './context.js';
 import { LeaseRows, UsageRows } from './counters.js';
-import { CredentialRows } from './credentials.js';
 import { DaemonKeys } from './daemon-keys.js';
 import { ForeignRows } from './foreign.js';
-import { KeyRows } from './keys.js';
 import { RowSeals, type OnBroken } from './seal.js';
 import { openSqlite } from './sqlite/open.js';
+import { createStores, sealedTables } from './tables.js';
 import { ChangeWatch } from './watch.js';
+import { Writes } from './writes.js';
 
 export interface StoreOptions {
   /** The SQLite file; its folder must exist. */
@@ -21,6 +23,8 @@ export interface StoreOptions {
   /** The Region whose token seals and keeps the credentials. */
   readonly defaultRegion: string;
   readonly clock: Clock & MonotonicClock;
+  readonly timers?: Timers;
+  readonly random?: Random;
   readonly onBroken: OnBroken;
   /** Told when the schema is no longer this version's: from then on every call fails, until it is put right. */
   readonly onFault: OnFault;
@@ -32,33 +36,34 @@ export interface StoreOptions {
 
 /** Fails with StoreOpenError. No token is used before the first read or write of a sealed row. */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  let clear = (): void => undefined;
+  const tables: Shared[] = [];
   const backend = await openSqlite(options.path, (fault) => {
-    clear();
+    for (const table of tables) table.clear();
     options.onFault(fault);
   });
-  const caches = new Caches();
-  clear = () => caches.clear();
-  return storeOn(backend, caches, options);
+  return storeOn(backend, tables, options);
 }
 
-/** A store on an open database of whichever kind. */
-export function storeOn(backend: Backend, caches: Caches, options: Omit<StoreOptions, 'path'>): Store {
+/** A store on an open database of whichever kind. Each of its tables adds itself to `tables`. */
+export function storeOn(backend: Backend, tables: Shared[], options: Omit<StoreOptions, 'path' | 'onFault'>): Store {
   const { tokens, clock, defaultRegion, onBroken, shared, pollMs = 200 } = options;
+  const { timers = systemTimers, random = systemRandom } = options;
   const { db } = backend;
-  const leases = new LeaseRows(db, clock);
-  const daemonKeys = new DaemonKeys({ db, tokens, leases, clock, defaultRegion });
+  const writes = new Writes(backend);
+  const leases = new LeaseRows(writes, clock);
+  const parts = { db, writes, tables, tokens, clock, defaultRegion };
+  const daemonKeys = new DaemonKeys({ ...parts, tables: sealedTables, leases, timers, random });
   const seals = new RowSeals(tokens, daemonKeys, onBroken);
-  const watch = new ChangeWatch({ backend, clock, pollMs, shared, onChange: () => caches.clear() });
-  const context: StoreContext = { db, caches, daemonKeys, seals, watch, tokens, clock, defaultRegion };
-  const keys = new KeyRows(context);
-  const aliases = new AliasRows(context);
+  const onChange = (): void => {
+    for (const table of tables) table.clear();
+  };
+  const watch = new ChangeWatch({ backend, clock, timers, pollMs, shared, onChange });
+  const context: StoreContext = { ...parts, memory: new BoundedMemory(rowMemoryBytes), daemonKeys, seals, watch };
+  const stores = createStores(context);
   return {
-    keys,
-    aliases,
-    foreign: new ForeignRows(context, keys, aliases),
-    credentials: new CredentialRows(context),
-    usage: new UsageRows(db),
+    ...stores,
+    foreign: new ForeignRows(context, stores.keys, stores.aliases),
+    usage: new UsageRows(writes),
     leases,
     fault: () => backend.fault(),
     integrityFailures: () => seals.failures(),

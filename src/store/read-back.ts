@@ -1,25 +1,24 @@
 // Reads back what was written, inside the transaction that wrote it: nobody is told of a change that the database did not make.
 import type { Kysely } from 'kysely';
 import { BridgeError } from '../kernel/errors.js';
-import type { SealedColumns, SealedTable, Tables } from './tables.js';
 
-type Row<T extends SealedTable> = SealedColumns<T> & { readonly seal: Buffer };
+/** Tables that are known by their descriptions alone. */
+export type AnyTables = Record<string, Record<string, unknown>>;
 
 /**
  * Fails with KMSInternalException, and with it the transaction, unless one row has this primary key and it is `row`; with `row`
  * undefined, unless there is none.
  */
-export async function requireStored<T extends SealedTable>(
-  trx: Kysely<Tables>,
-  table: T,
-  primaryKey: Partial<Row<T>>,
-  row: Row<T> | undefined,
+export async function requireStored(
+  trx: Kysely<AnyTables>,
+  table: string,
+  primaryKey: Readonly<Record<string, unknown>>,
+  row: object | undefined,
 ): Promise<void> {
-  // The three sealed tables differ in their columns alone, which the query builder cannot know of a type parameter.
   const stored: readonly object[] = await trx
-    .selectFrom(table as 'keys')
+    .selectFrom(table)
     .selectAll()
-    .where((eb) => eb.and(primaryKey as Partial<Row<'keys'>>))
+    .where((eb) => eb.and(primaryKey))
     .execute();
   const [found] = stored;
   const kept = row === undefined ? found === undefined : stored.length === 1 && sameRow(row, found);

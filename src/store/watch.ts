@@ -1,10 +1,12 @@
 // Looks whether another process changed the database, so that nothing is served that was changed before it was asked for.
 import type { MonotonicClock } from '../kernel/clock.js';
+import type { Cancel, Timers } from '../kernel/timers.js';
 import type { Backend } from './backend.js';
 
 export interface ChangeWatchOptions {
   readonly backend: Backend;
   readonly clock: MonotonicClock;
+  readonly timers: Timers;
   /** The timer's interval. */
   readonly pollMs: number;
   /** Other gateways write too: then each read looks. Otherwise nobody should, and the timer's look is enough. */
@@ -15,13 +17,13 @@ export interface ChangeWatchOptions {
 
 export class ChangeWatch {
   readonly #options: ChangeWatchOptions;
-  readonly #timer: NodeJS.Timeout;
+  readonly #cancelLooks: Cancel;
   #checkedAtMs: number;
 
   constructor(options: ChangeWatchOptions) {
     this.#options = options;
     this.#checkedAtMs = options.clock.monotonicMs();
-    this.#timer = setInterval(() => this.#check(), options.pollMs).unref();
+    this.#cancelLooks = options.timers.every(options.pollMs, () => this.#check());
   }
 
   /**
@@ -34,7 +36,7 @@ export class ChangeWatch {
   }
 
   stop(): void {
-    clearInterval(this.#timer);
+    this.#cancelLooks();
   }
 
   #check(): void {

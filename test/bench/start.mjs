@@ -8,7 +8,7 @@ import { setImmediate as otherWork } from 'node:timers/promises';
 import Database from 'libsql';
 import { authorize } from '../../dist/pipeline/authorize.js';
 import { reconcile } from '../../dist/pipeline/maintenance.js';
-import { keyColumns } from '../../dist/store/key-row.js';
+import { keyColumns, keys } from '../../dist/store/key-row.js';
 import { openStore } from '../../dist/store/open.js';
 import { encodeRow } from '../../dist/store/seal.js';
 import { defaultKeyPolicy } from '../../dist/policy/document.js';
@@ -75,7 +75,7 @@ async function fill() {
   for (let n = 0; n < count; n++) {
     const key = newKey(n);
     const row = keyColumns(key, 1);
-    insertKey.run([...columns.map((name) => row[name]), hmac(encodeRow('keys', row))]);
+    insertKey.run([...columns.map((name) => row[name]), hmac(encodeRow(keys, row))]);
     const ckaId = key.backingKeys[0].materialId.slice(0, 32);
     insertMaterial.run([region, ckaId, accountId, key.keyId]);
     objects.push(Buffer.from(ckaId, 'hex'));

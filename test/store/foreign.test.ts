@@ -11,7 +11,7 @@ import type { Key } from '../../src/model/key.js';
 import type { Store } from '../../src/ports/store.js';
 import { parseKeyPolicy } from '../../src/policy/document.js';
 import { evaluateKeyPolicy } from '../../src/policy/evaluate.js';
-import { Caches } from '../../src/store/context.js';
+import type { KeyTables } from '../../src/store/key-row.js';
 import { openSqlite } from '../../src/store/sqlite/open.js';
 import { storeOn } from '../../src/store/open.js';
 import { FakeTokens } from './fake-token.js';
@@ -58,13 +58,12 @@ const queries: KyselyPlugin = {
 async function open(): Promise<Store> {
   const backend = await openSqlite(join(folder, 'store.db'), () => undefined);
   const db = backend.db.withPlugin(queries);
-  const store = storeOn({ ...backend, db }, new Caches(), {
+  const store = storeOn({ ...backend, db }, [], {
     tokens,
     clock,
     defaultRegion: region,
     shared: false,
     pollMs: neverMs,
-    onFault: () => undefined,
     onBroken: (table, id) => void broken.push(`${table}:${id}`),
   });
   stores.push(store);
@@ -184,7 +183,7 @@ describe.each(forms)('a stranger who names a key by %s', (form) => {
     const key = await aKey(store);
     const backend = await openSqlite(join(folder, 'store.db'), () => undefined);
     await backend.db.transaction().execute(async (trx) => {
-      await trx.updateTable('keys').set({ description: 'by hand' }).execute();
+      await trx.withTables<KeyTables>().updateTable('keys').set({ description: 'by hand' }).execute();
     });
     await backend.close();
     clock.nowMs += 3 * neverMs;

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { resolve } from 'node:path';
 import Libsql from 'libsql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { keyColumns } from '../../src/store/key-row.js';
+import { keyColumns, keys } from '../../src/store/key-row.js';
 import { encodeRow } from '../../src/store/seal.js';
 import { Bench } from './bench.js';
 import { region, sampleKey } from './samples.js';
@@ -32,7 +32,7 @@ async function insertAll(count: number, keyOf: (n: number) => ReturnType<typeof 
   );
   for (let n = 0; n < count; n++) {
     const row = keyColumns(keyOf(n), 1);
-    insert.run([...columns.map((name) => row[name]), token.hmac(encodeRow('keys', row))]);
+    insert.run([...columns.map((name) => row[name]), token.hmac(encodeRow(keys, row))]);
   }
   database.exec('commit');
   database.close();

@@ -3,7 +3,7 @@ import { closeSync, fchmodSync, openSync } from 'node:fs';
 import Database from 'libsql';
 import { Kysely, sql } from 'kysely';
 import { StoreOpenError, type Backend, type OnFault } from '../backend.js';
-import type { Tables } from '../tables.js';
+import type { PlainTables } from '../plain-tables.js';
 import { CommitMark } from './commit-mark.js';
 import { busyTimeoutMs, SqliteConnection } from './connection.js';
 import { WriteFirstDialect } from './dialect.js';
@@ -17,7 +17,7 @@ export async function openSqlite(path: string, onFault: OnFault): Promise<Backen
     const database = new Database(path, { timeout: busyTimeoutMs });
     connection = new SqliteConnection(database);
     configure(database);
-    const db = new Kysely<Tables>({ dialect: new WriteFirstDialect(connection) });
+    const db = new Kysely<PlainTables>({ dialect: new WriteFirstDialect(connection) });
     await migrate(db);
     const expected = await expectedSchema();
     connection.guard({ inspect: (opened) => difference(expected, readSchema(opened)), onFault });
@@ -54,15 +54,16 @@ function configure(database: Database.Database): void {
 }
 
 /** Writes the number that stands there. */
-async function emptyCommit(db: Kysely<Tables>): Promise<void> {
+async function emptyCommit(db: Kysely<PlainTables>): Promise<void> {
   await db.transaction().execute((trx) => sql`pragma user_version = 0`.execute(trx));
 }
 
-function backend(db: Kysely<Tables>, connection: SqliteConnection, mark: CommitMark): Backend {
+function backend(db: Kysely<PlainTables>, connection: SqliteConnection, mark: CommitMark): Backend {
   const version = () => (connection.dataVersion() as { data_version: number }).data_version;
   let seen = version();
   return {
     db,
+    write: (work) => db.transaction().execute(work),
     fault: () => connection.fault,
     mayHaveChanged: () => mark.moved(),
     changedElsewhere() {

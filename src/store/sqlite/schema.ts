@@ -2,8 +2,9 @@
 // was while the writer is told that it changed: with anything foreign in the schema, nothing is read or written.
 import Database from 'libsql';
 import { Kysely, Migrator, sql, type SqliteDatabase } from 'kysely';
-import { migrations, type ColumnTypes } from '../migrations.js';
-import type { Tables } from '../tables.js';
+import type { ColumnTypes } from '../migrations.js';
+import type { PlainTables } from '../plain-tables.js';
+import { migrations } from '../tables.js';
 import { SqliteConnection } from './connection.js';
 import { WriteFirstDialect } from './dialect.js';
 
@@ -21,7 +22,7 @@ interface Entry {
 
 export type Schema = ReadonlyMap<string, Entry>;
 
-export async function migrate(db: Kysely<Tables>): Promise<void> {
+export async function migrate(db: Kysely<PlainTables>): Promise<void> {
   const migrator = new Migrator({ db, provider: { getMigrations: () => Promise.resolve(migrations(columnTypes)) } });
   const { error } = await migrator.migrateToLatest();
   if (error !== undefined) throw error instanceof Error ? error : new Error('the migrations failed', { cause: error });
@@ -44,7 +45,7 @@ export function expectedSchema(): Promise<Schema> {
 
 async function makeSchema(): Promise<Schema> {
   const connection = new SqliteConnection(new Database(':memory:'));
-  await migrate(new Kysely<Tables>({ dialect: new WriteFirstDialect(connection) }));
+  await migrate(new Kysely<PlainTables>({ dialect: new WriteFirstDialect(connection) }));
   const schema = readSchema(connection);
   connection.close();
   return schema;

@@ -1,6 +1,7 @@
 // The cache, the look for changes and the turns of writers, step by step without a database.
 import { beforeEach, describe, expect, it } from 'vitest';
 import { BoundedMemory } from '../../../src/kernel/bounded-memory.js';
+import { systemTimers } from '../../../src/kernel/timers.js';
 import type { Backend } from '../../../src/store/backend.js';
 import { ReadCache } from '../../../src/store/cache.js';
 import { Turns } from '../../../src/store/turns.js';
@@ -70,7 +71,14 @@ describe('ChangeWatch', () => {
     changes = 0;
   });
   const watching = (shared: boolean, backend: Partial<Backend>) =>
-    new ChangeWatch({ backend: backend as Backend, clock, pollMs, shared, onChange: () => changes++ });
+    new ChangeWatch({
+      backend: backend as Backend,
+      clock,
+      timers: systemTimers,
+      pollMs,
+      shared,
+      onChange: () => changes++,
+    });
 
   it('of a gateway alone looks when the timer is late, and not more often', () => {
     let looks = 0;

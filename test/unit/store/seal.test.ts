@@ -2,12 +2,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodeRow } from '../../../src/store/seal.js';
-import type { SealedColumns } from '../../../src/store/tables.js';
+import { aliases } from '../../../src/store/aliases.js';
+import { keys, type KeyColumns } from '../../../src/store/key-row.js';
 
 // Few letters and short texts, so that neighbours often look alike.
 const text = fc.string({ unit: fc.constantFrom('a', '\0', '\u0001', 'ä', '🔑'), maxLength: 3 });
 const integer = fc.oneof(fc.integer({ min: -1, max: 2 }), fc.maxSafeInteger());
-const aliasRow = fc.record<SealedColumns<'aliases'>>({
+const aliasRow = fc.record({
   region: text,
   account_id: text,
   alias_name: text,
@@ -16,7 +17,7 @@ const aliasRow = fc.record<SealedColumns<'aliases'>>({
   created_at_ms: integer,
   updated_at_ms: integer,
 });
-const keyRow: SealedColumns<'keys'> = {
+const keyRow: KeyColumns = {
   region: 'r',
   account_id: 'a',
   key_id: 'k',
@@ -40,14 +41,14 @@ describe('encodeRow', () => {
     fc.assert(
       fc.property(aliasRow, aliasRow, (a, b) => {
         const same = JSON.stringify(Object.entries(a).sort()) === JSON.stringify(Object.entries(b).sort());
-        expect(encodeRow('aliases', a).equals(encodeRow('aliases', b))).toBe(same);
+        expect(encodeRow(aliases, a).equals(encodeRow(aliases, b))).toBe(same);
       }),
       { numRuns: 2_000 },
     );
   });
 
   it('tells null, empty and zero apart, and neighbouring columns', () => {
-    const variants: Partial<SealedColumns<'keys'>>[] = [
+    const variants: Partial<KeyColumns>[] = [
       {},
       { deletion_at_ms: 0 },
       { pending_material_id: '' },
@@ -57,13 +58,13 @@ describe('encodeRow', () => {
       { incarnation: -1 },
       { incarnation: 2 ** 53 - 1 },
     ];
-    const encoded = variants.map((over) => encodeRow('keys', { ...keyRow, ...over }).toString('hex'));
+    const encoded = variants.map((over) => encodeRow(keys, { ...keyRow, ...over }).toString('hex'));
     expect(new Set(encoded).size).toBe(variants.length);
   });
 
   it('does not depend on the order in which columns arrive', () => {
-    const reversed = Object.fromEntries(Object.entries(keyRow).reverse()) as unknown as SealedColumns<'keys'>;
-    expect(encodeRow('keys', reversed).equals(encodeRow('keys', keyRow))).toBe(true);
+    const reversed = Object.fromEntries(Object.entries(keyRow).reverse()) as unknown as KeyColumns;
+    expect(encodeRow(keys, reversed).equals(encodeRow(keys, keyRow))).toBe(true);
   });
 
   it.each([
@@ -77,7 +78,7 @@ describe('encodeRow', () => {
     ['incarnation', 2 ** 53],
     ['incarnation', Number.NaN],
   ])('refuses %s of another type', (column, value) => {
-    const row = { ...keyRow, [column]: value } as unknown as SealedColumns<'keys'>;
-    expect(() => encodeRow('keys', row)).toThrow(TypeError);
+    const row = { ...keyRow, [column]: value } as unknown as KeyColumns;
+    expect(() => encodeRow(keys, row)).toThrow(TypeError);
   });
 });

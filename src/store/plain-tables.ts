@@ -1,0 +1,37 @@
+// The tables without a seal, as the query builder sees them: nothing in them decides access.
+
+/** An index over `keys.backing_keys`: what it names is believed only when the sealed key row says the same. */
+interface MaterialRow {
+  readonly region: string;
+  readonly cka_id: string;
+  readonly account_id: string;
+  readonly key_id: string;
+}
+
+/** A Region stands here once the daemon's own keys are known to exist in its token. */
+interface TokenRow {
+  readonly region: string;
+  readonly serial: string;
+  readonly daemon_keys_since_ms: number;
+  /** The seal of a fixed text: another token's would be another. */
+  readonly seal_check: Buffer;
+}
+
+interface UsageRow {
+  readonly material_id: string;
+  readonly total: number;
+}
+
+interface LeaseRow {
+  readonly name: string;
+  readonly holder: string;
+  readonly expires_at_ms: number;
+}
+
+/** A store adds its sealed table for its own queries. */
+export interface PlainTables {
+  materials: MaterialRow;
+  tokens: TokenRow;
+  usage: UsageRow;
+  leases: LeaseRow;
+}
