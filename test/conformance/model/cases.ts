@@ -27,6 +27,7 @@ export function casesOf(operation: Operation, base: Input): readonly Case[] {
     { name: 'every member at once', json: { ...full, ...base } },
     { name: 'members that there are not', json: { ...base, NoSuchMember: { Deep: [1] }, noSuchMember: 1 } },
     ...outOfBounds(members, base),
+    ...mixes(members, base),
     ...placesIn(operation.input, '', (value) => value, base).flatMap(({ name, reference, put }) =>
       valuesOf(shapeOf(reference)).map(([what, value]) => ({ name: `${name}: ${what}`, json: put(value) })),
     ),
@@ -45,6 +46,24 @@ function outOfBounds(members: Readonly<Record<string, Reference>>, base: Input):
       json: { ...base, ...broken, [name]: shapeOf(members[name]!).type === 'list' ? {} : [] },
     })),
   ];
+}
+
+const mixesOfOperation = 40;
+
+/** Several members at once, each with another of its own values: what each adds to the message, whatever stands beside it. */
+function mixes(members: Readonly<Record<string, Reference>>, base: Input): readonly Case[] {
+  const choices = Object.entries(members).flatMap(([name, member]) => {
+    const values = ownValues(shapeOf(member));
+    return values.length === 0 ? [] : [[name, values] as const];
+  });
+  if (choices.length < 2) return [];
+  return Array.from({ length: mixesOfOperation }, (_, i) => {
+    const taken = choices.flatMap(([name, values], n): Values => {
+      const [, value] = values[(i * (n + 1) + n) % values.length] ?? [];
+      return (i + n) % 3 === 0 ? [] : [[name, value]];
+    });
+    return { name: `mix ${i}`, json: { ...base, ...Object.fromEntries(taken) } };
+  });
 }
 
 function worstOf(name: string, shape: Shape): Values {

@@ -29,11 +29,19 @@ interface ErrorBody {
 const violated = /^(\d+) validation errors? detected: /;
 
 export function findings(operation: Operation, json: unknown, answer: Answer): readonly string[] {
+  return findingsOf(operation, json, answer).map(shortened);
+}
+
+/** Of what stands many times in a row, one and how many: a bound may be far out. */
+const shortened = (line: string): string =>
+  line.replace(/(.)\1{30,}/gsu, (run, one: string) => `${one}…(${run.length})`).slice(0, 1000);
+
+function findingsOf(operation: Operation, json: unknown, answer: Answer): readonly string[] {
   // As it was sent: what is undefined is not there.
   const sent = json === undefined ? undefined : (JSON.parse(JSON.stringify(json)) as unknown);
   const verdict = judge(operation.input, sent);
   const said = answer.status === 200 ? undefined : (answer.body as ErrorBody);
-  const told = answer.status === 200 ? 'success' : answer.text.slice(0, 400);
+  const told = answer.status === 200 ? 'success' : answer.text;
   const found = said === undefined ? ofSuccess(operation, answer) : ofError(operation, said, answer.status);
   switch (verdict.kind) {
     case 'serialization': {
@@ -44,7 +52,7 @@ export function findings(operation: Operation, json: unknown, answer: Answer): r
       const due = [...verdict.texts].sort();
       const texts = said?.__type === 'ValidationException' ? textsOf(said.message ?? '') : [];
       const isRight = texts.length === due.length && texts.every((text, n) => text === due[n]);
-      return isRight ? found : [...found, `${due.join('; ').slice(0, 400)} is due, not ${told}`];
+      return isRight ? found : [...found, `${due.join('; ')} is due, not ${told}`];
     }
     default: {
       const isRefused =
