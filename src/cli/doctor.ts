@@ -4,6 +4,7 @@ import { accessSync, constants, existsSync, lstatSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path';
 import { ConfigurationError, type DaemonConfig, type RegionConfig } from '../config/daemon.js';
 import { packageRoot, tokenHostEnvironment } from '../config/load.js';
+import { listenersOf } from '../config/schema.js';
 import { runFolder } from '../process/home.js';
 import { tryLockHome } from '../process/lock.js';
 import { FatalError } from '../process/fatal.js';
@@ -39,7 +40,7 @@ export async function diagnose(load: () => Promise<DaemonConfig>): Promise<reado
   const surroundings = surroundingsOf(config);
   for (const region of config.regions) findings.push(...(await regionFindings(region, surroundings)));
   findings.push(...tlsFindings(config));
-  if (!running) findings.push(...(await portFindings(config)), ...(await socketFindings(config)));
+  if (!running) findings.push(...(await addressFindings(config)));
   return findings;
 }
 
@@ -145,43 +146,23 @@ function pinFinding({ region, tokenHost, softhsm }: RegionConfig): Finding {
   return { subject };
 }
 
-async function portFindings(config: DaemonConfig): Promise<Finding[]> {
-  const wanted = [
-    ...(config.port === undefined
-      ? []
-      : [
-          {
-            subject: `port ${config.port}`,
-            host: config.host,
-            port: config.port,
-            setting: 'listen.port / HSM_BRIDGE_PORT',
-          },
-        ]),
-    {
-      subject: `admin port ${config.adminPort}`,
-      host: '127.0.0.1',
-      port: config.adminPort,
-      setting: 'admin.port / HSM_BRIDGE_ADMIN_PORT',
-    },
-  ];
+async function addressFindings(config: DaemonConfig): Promise<Finding[]> {
   return Promise.all(
-    wanted.map(async ({ subject, host, port, setting }) => {
-      const problem = await portProblem(host, port);
-      return problem === undefined
-        ? { subject }
-        : { subject, problem: `${problem}: free it or choose another (${setting})` };
+    listenersOf(config).map(async ({ name, at, setting }): Promise<Finding> => {
+      if ('path' in at) {
+        const subject = `socket ${at.path}`;
+        const problem = await pathProblem(at.path, () => undefined);
+        return problem === undefined ? { subject } : { subject, problem: problem.message };
+      }
+      const subject = `${name === 'endpoint' ? 'port' : `${name} port`} ${at.port}`;
+      const problem = await portProblem(at.host, at.port);
+      if (problem === undefined) return { subject };
+      return { subject, problem: `${problem}: free it or choose another (${setting.serve} / ${setting.dev})` };
     }),
   );
 }
 
-async function socketFindings({ socket }: DaemonConfig): Promise<Finding[]> {
-  if (socket === undefined) return [];
-  const subject = `socket ${socket.path}`;
-  const problem = await pathProblem(socket.path, () => undefined);
-  return [problem === undefined ? { subject } : { subject, problem: problem.message }];
-}
-
-function tlsFindings({ tls }: DaemonConfig): Finding[] {
+function tlsFindings({ listen: { tls } }: DaemonConfig): Finding[] {
   if (tls === undefined) return [];
   const subject = `TLS certificate ${tls.certificate}`;
   try {

@@ -1,5 +1,6 @@
 // The configuration as the supervisor uses it: complete, checked, every path absolute. Holds no secret: PINs stay in their files.
-import type { AccountLimits, LogLevel, TlsFiles, TokenHostConfig } from './processes.js';
+import type { TokenHostConfig } from './processes.js';
+import type { Settings } from './schema.js';
 
 export interface RegionConfig {
   readonly region: string;
@@ -10,26 +11,9 @@ export interface RegionConfig {
   readonly softhsm: { readonly folder: string; readonly templatePath: string } | undefined;
 }
 
-export interface DaemonConfig {
+export interface DaemonConfig extends Settings {
   readonly mode: 'dev' | 'serve';
-  readonly home: string;
-  readonly host: string;
-  /** Undefined: the endpoint has no port, only a socket. */
-  readonly port: number | undefined;
-  /** Of the port. */
-  readonly tls: TlsFiles | undefined;
-  /** The endpoint in the file system, in clear. */
-  readonly socket: { readonly path: string; readonly mode: number } | undefined;
-  readonly adminPort: number;
-  readonly defaultRegion: string;
-  readonly gateways: number;
-  readonly accounts: readonly string[];
   readonly regions: readonly RegionConfig[];
-  readonly tokenDeadlineMs: number;
-  readonly startDeadlineMs: number;
-  readonly drainDeadlineMs: number;
-  readonly limits: AccountLimits;
-  readonly logLevel: LogLevel;
 }
 
 /** A setting is missing or wrong: `message` is one line that names it. */

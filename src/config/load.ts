@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { z } from 'zod';
 import { ConfigurationError, type DaemonConfig, type RegionConfig } from './daemon.js';
-import { defaultDeadlines, defaultPort, development, environmentSchema, fileSchema } from './schema.js';
+import { development, environmentSchema, fileSchema, type Settings, settingsOf, settingsSchema } from './schema.js';
 
 /** The folder of package.json, native-config/ and softhsm.conf. */
 export const packageRoot = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
@@ -17,34 +17,25 @@ export function loadDevelopment(environment: Environment = process.env, cwd: str
     // A shell that has sourced dev.env has this one too, which is for clients.
     ([name, value]) => name.startsWith('HSM_BRIDGE_') && name !== 'HSM_BRIDGE_ADMIN_URL' && value !== '',
   );
-  const parsed = checked(environmentSchema.safeParse(Object.fromEntries(set)), 'environment');
-  const home = resolve(cwd, parsed.HSM_BRIDGE_HOME);
+  const variables = checked(environmentSchema.safeParse(Object.fromEntries(set)), 'environment');
+  const settings = placed(checked(settingsSchema.safeParse(settingsOf(variables)), 'environment'), cwd);
+  const regions = development.regions.map((region) => developmentRegion(settings.home, region));
+  return { ...settings, mode: 'dev', regions };
+}
+
+/** Its paths absolute: they start at `folder`. */
+function placed(settings: Settings, folder: string): Settings {
+  const { home, listen } = settings;
+  const { socket, tls } = listen;
+  const at = (path: string): string => resolve(folder, path);
   return {
-    mode: 'dev',
-    home,
-    host: parsed.HSM_BRIDGE_HOST,
-    port: parsed.HSM_BRIDGE_PORT,
-    tls:
-      parsed.HSM_BRIDGE_TLS_CERTIFICATE === undefined || parsed.HSM_BRIDGE_TLS_KEY === undefined
-        ? undefined
-        : {
-            certificate: resolve(cwd, parsed.HSM_BRIDGE_TLS_CERTIFICATE),
-            key: resolve(cwd, parsed.HSM_BRIDGE_TLS_KEY),
-          },
-    socket: socketOf(parsed.HSM_BRIDGE_SOCKET, parsed.HSM_BRIDGE_SOCKET_MODE, cwd),
-    adminPort: parsed.HSM_BRIDGE_ADMIN_PORT,
-    defaultRegion: development.defaultRegion,
-    gateways: parsed.HSM_BRIDGE_GATEWAYS,
-    accounts: development.accounts,
-    regions: development.regions.map((region) => developmentRegion(home, region)),
-    tokenDeadlineMs: defaultDeadlines.tokenMs,
-    startDeadlineMs: defaultDeadlines.startMs,
-    drainDeadlineMs: defaultDeadlines.drainMs,
-    limits: {
-      requestsPerSecond: parsed.HSM_BRIDGE_REQUESTS_PER_SECOND,
-      auditBytesPerSecond: parsed.HSM_BRIDGE_AUDIT_BYTES_PER_SECOND,
+    ...settings,
+    home: at(home),
+    listen: {
+      ...listen,
+      socket: socket === undefined ? undefined : at(socket),
+      tls: tls === undefined ? undefined : { certificate: at(tls.certificate), key: at(tls.key) },
     },
-    logLevel: parsed.HSM_BRIDGE_LOG_LEVEL,
   };
 }
 
@@ -57,51 +48,30 @@ export function developmentHome(environment: Environment = process.env, cwd: str
 
 /** Configuration from a file (docs/configuration.md). Throws ConfigurationError. */
 export async function loadFile(file: string): Promise<DaemonConfig> {
-  const parsed = checked(fileSchema.safeParse(await readYaml(file)), file);
+  const { regions, ...rest } = checked(fileSchema.safeParse(await readYaml(file)), file);
   const folder = dirname(resolve(file));
-  const home = resolve(folder, parsed.home);
-  const regions = Object.entries(parsed.regions).map(([region, settings]): RegionConfig => {
-    const { modulePath } = settings;
-    return {
-      region,
-      environment: settings.environment,
-      softhsm: undefined,
-      tokenHost: {
-        region,
-        profilePath: profilePath(settings.profile, folder),
-        modulePath: modulePath === undefined ? undefined : resolve(folder, modulePath),
-        tokenLabel: settings.label,
-        pinFile: resolve(folder, settings.pinFile),
-        notesFolder: notesFolder(home),
-        socketPath: `${region}.sock`,
-        provision: undefined,
-      },
-    };
-  });
+  const settings = placed(rest, folder);
   return {
+    ...settings,
     mode: 'serve',
-    home,
-    host: parsed.listen.host,
-    // Who names a socket and no port wants none: the socket's mode says who may come in.
-    port: parsed.listen.port ?? (parsed.listen.socket === undefined ? defaultPort : undefined),
-    tls:
-      parsed.listen.tls === undefined
-        ? undefined
-        : {
-            certificate: resolve(folder, parsed.listen.tls.certificate),
-            key: resolve(folder, parsed.listen.tls.key),
-          },
-    socket: socketOf(parsed.listen.socket, parsed.listen.socketMode, folder),
-    adminPort: parsed.admin.port,
-    defaultRegion: parsed.defaultRegion,
-    gateways: parsed.gateways,
-    accounts: parsed.accounts,
-    regions,
-    tokenDeadlineMs: parsed.deadlines.tokenMs,
-    startDeadlineMs: parsed.deadlines.startMs,
-    drainDeadlineMs: parsed.deadlines.drainMs,
-    limits: parsed.limits,
-    logLevel: parsed.logLevel,
+    regions: Object.entries(regions).map(([region, of]): RegionConfig => {
+      const { profile, modulePath, label, pinFile, environment } = of;
+      return {
+        region,
+        environment,
+        softhsm: undefined,
+        tokenHost: {
+          region,
+          profilePath: profilePath(profile, folder),
+          modulePath: modulePath === undefined ? undefined : resolve(folder, modulePath),
+          tokenLabel: label,
+          pinFile: resolve(folder, pinFile),
+          notesFolder: notesFolder(settings.home),
+          socketPath: `${region}.sock`,
+          provision: undefined,
+        },
+      };
+    }),
   };
 }
 
@@ -143,10 +113,6 @@ function developmentRegion(home: string, region: string): RegionConfig {
       provision: { soPinFile: join(folder, 'so.pin') },
     },
   };
-}
-
-function socketOf(path: string | undefined, mode: string, folder: string): DaemonConfig['socket'] {
-  return path === undefined ? undefined : { path: resolve(folder, path), mode: parseInt(mode, 8) };
 }
 
 const notesFolder = (home: string): string => join(home, 'pins');

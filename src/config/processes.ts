@@ -1,4 +1,6 @@
 // What the supervisor tells its children and hears from them, over Node's process channel: never by arguments, which `ps` shows.
+import type { Listener } from './listener.js';
+import type { Settings } from './schema.js';
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
@@ -19,31 +21,11 @@ export interface TokenHostConfig {
   readonly provision: { readonly soPinFile: string } | undefined;
 }
 
-/** Of each account in each gateway. */
-export interface AccountLimits {
-  readonly requestsPerSecond: number;
-  readonly auditBytesPerSecond: number;
-}
-
-/** Both in PEM; the certificate's file may go on with its chain. */
-export interface TlsFiles {
-  readonly certificate: string;
-  /** Mode 0600; read by gateways alone. */
-  readonly key: string;
-}
-
-export interface GatewayConfig {
+export interface GatewayConfig extends Settings {
+  readonly mode: 'dev' | 'serve';
   readonly lane: number;
-  readonly gateways: number;
-  readonly home: string;
-  /** Of the port; undefined: it speaks in clear. */
-  readonly tls: TlsFiles | undefined;
-  readonly defaultRegion: string;
   readonly regions: readonly { readonly region: string; readonly socketPath: string }[];
-  readonly accounts: readonly string[];
-  readonly tokenDeadlineMs: number;
-  readonly limits: AccountLimits;
-  readonly log: { readonly style: 'json' | 'text'; readonly level: LogLevel };
+  readonly listeners: readonly Listener[];
 }
 
 /** Why a daemon cannot run; each has one line for its operator that says what to do. None of them is retried. */
@@ -79,12 +61,9 @@ export interface TokenDescription {
 export type ToTokenHost = { readonly type: 'configure'; readonly config: TokenHostConfig } | { readonly type: 'stop' };
 export type FromTokenHost = { readonly type: 'ready'; readonly token: TokenDescription } | Fatal;
 
-/** What a gateway listens on: `unix` is the endpoint in the file system. The admin port is gateway 0's alone. */
-export type Listener = 'endpoint' | 'unix' | 'admin';
-
 export type ToGateway =
   /** Comes with the socket itself, bound, and before `configure`. */
-  | { readonly type: 'socket'; readonly listener: Listener }
+  | { readonly type: 'socket'; /** A `Listener`'s name. */ readonly listener: string }
   | { readonly type: 'configure'; readonly config: GatewayConfig }
   | { readonly type: 'token-ready'; readonly region: string }
   /**

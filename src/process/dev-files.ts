@@ -1,7 +1,8 @@
 // The files a user sources to talk to the daemon. dev.env exists exactly while the daemon is ready to serve; credentials outlive it.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { RootCredentials, TlsFiles } from '../config/processes.js';
+import type { TlsFiles } from '../config/listener.js';
+import type { RootCredentials } from '../config/processes.js';
 import { writeDurably } from '../kernel/durable-file.js';
 import { whenWritable } from './home.js';
 import { isSelfSigned } from './tls-files.js';

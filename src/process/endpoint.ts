@@ -1,43 +1,55 @@
-// The endpoint opened where the supervisor has bound it: a port, in clear or behind TLS, and a socket in the file system. All lead into one
-// server, with its limits.
+// The addresses opened where the supervisor has bound them: a port, in clear or behind TLS, or a socket in the file system. Several may lead into
+// one server, with its limits.
 import { createServer } from 'node:net';
-import type { Listener, TlsFiles } from '../config/processes.js';
+import type { Listener, TlsFiles } from '../config/listener.js';
 import type { DrainableServer } from '../kernel/drainable-server.js';
+import type { Addresses, HandshakeRules } from '../ports/facade.js';
 import { FatalError } from './fatal.js';
 import type { Log } from './log.js';
 import { listenOn } from './ports.js';
-import { type HandshakeRules, TlsDoor } from './tls-door.js';
+import { TlsDoor } from './tls-door.js';
 import { certificateProblem, readTlsPair, type TlsPair } from './tls-files.js';
 
-export interface Endpoint {
-  /** Reads the TLS files again and says so in one line. What was served before is served on where they are no good. */
-  renewTls(): void;
-}
+export class BoundAddresses implements Addresses {
+  readonly #listeners: readonly Listener[];
+  readonly #sockets: ReadonlyMap<string, unknown>;
+  readonly #log: Log;
+  readonly #doors: { readonly door: TlsDoor; readonly tls: TlsFiles }[] = [];
 
-/** `sockets`: bound, of the supervisor's. Throws FatalError. */
-export async function openEndpoint(
-  server: DrainableServer,
-  sockets: ReadonlyMap<Listener, unknown>,
-  tls: TlsFiles | undefined,
-  handshakes: HandshakeRules,
-  log: Log,
-): Promise<Endpoint> {
-  const port = sockets.get('endpoint');
-  const path = sockets.get('unix');
-  const door = tls === undefined ? undefined : new TlsDoor(readJudged(tls, log), handshakes);
-  if (door !== undefined) server.admit(door, 'secureConnection');
-  if (port !== undefined) await listenOn(door ?? server, port, 'endpoint');
-  if (path !== undefined) {
-    // As node:http has it: who has said all may still listen.
-    const local = createServer({ allowHalfOpen: true });
-    server.admit(local, 'connection');
-    await listenOn(local, path, "endpoint's socket");
+  /** `sockets`: bound, of the supervisor's, by their listeners' names. */
+  constructor(listeners: readonly Listener[], sockets: ReadonlyMap<string, unknown>, log: Log) {
+    this.#listeners = listeners;
+    this.#sockets = sockets;
+    this.#log = log;
   }
-  return {
-    renewTls() {
-      if (tls !== undefined && door !== undefined) renew(door, tls, log);
-    },
-  };
+
+  has(name: string): boolean {
+    return this.#sockets.has(name);
+  }
+
+  async open(server: DrainableServer, name: string, handshakes: HandshakeRules | undefined): Promise<void> {
+    const socket = this.#sockets.get(name);
+    const listener = this.#listeners.find((candidate) => candidate.name === name);
+    if (socket === undefined || listener === undefined) return;
+    const { at, tls } = listener;
+    if ('path' in at) {
+      // As node:http has it: who has said all may still listen.
+      const local = createServer({ allowHalfOpen: true });
+      server.admit(local, 'connection');
+      await listenOn(local, socket, `${name} socket`);
+    } else if (tls === undefined || handshakes === undefined) await listenOn(server, socket, `${name} port`);
+    else {
+      const door = new TlsDoor(readJudged(tls, this.#log), handshakes);
+      this.#doors.push({ door, tls });
+      server.admit(door, 'secureConnection');
+      await listenOn(door, socket, `${name} port`);
+    }
+  }
+
+  /** Reads the TLS files again and says so in one line. What was served before is served on where they are no good. */
+  renewTls(): void {
+    for (const { door, tls } of this.#doors) renew(door, tls, this.#log);
+  }
 }
 
 function renew(door: TlsDoor, tls: TlsFiles, log: Log): void {

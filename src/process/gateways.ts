@@ -1,24 +1,16 @@
 // The gateways: lane 0 first, because it alone makes the store and the root credentials; the others when it is ready. A gateway that
 // starts again gets the same sockets and is told which tokens are up, and which never will be.
 import type { ChildProcess } from 'node:child_process';
-import type {
-  FatalCode,
-  FromGateway,
-  GatewayConfig,
-  Listener,
-  RootCredentials,
-  ToGateway,
-} from '../config/processes.js';
+import type { FatalCode, FromGateway, GatewayConfig, RootCredentials, ToGateway } from '../config/processes.js';
 import { FatalError } from './fatal.js';
 import type { HeldSocket } from './held-socket.js';
 import type { Log } from './log.js';
 import { Supervised } from './supervised.js';
 
 export interface GatewaysOptions {
-  readonly count: number;
-  readonly config: Omit<GatewayConfig, 'lane' | 'gateways'>;
-  /** Of all lanes; lane 0 alone serves the admin port. */
-  readonly sockets: ReadonlyMap<Listener, HeldSocket>;
+  readonly config: Omit<GatewayConfig, 'lane'>;
+  /** Of all lanes, by their listeners' names. */
+  readonly sockets: ReadonlyMap<string, HeldSocket>;
   readonly runFolder: string;
   readonly fork: () => ChildProcess;
   readonly log: Log;
@@ -113,10 +105,13 @@ export class Gateways {
   #configure(number: number): void {
     const gateway = this.#lanes[number];
     if (gateway === undefined || !this.#opened) return;
-    const { config, count, sockets, tokenNews } = this.#options;
-    for (const [listener, { handle }] of sockets)
-      if (listener !== 'admin' || number === 0) gateway.send({ type: 'socket', listener }, handle);
-    gateway.send({ type: 'configure', config: { ...config, lane: number, gateways: count } });
+    const { config, sockets, tokenNews } = this.#options;
+    for (const { name, firstGatewayOnly } of config.listeners) {
+      const socket = sockets.get(name);
+      if (socket !== undefined && (number === 0 || !firstGatewayOnly))
+        gateway.send({ type: 'socket', listener: name }, socket.handle);
+    }
+    gateway.send({ type: 'configure', config: { ...config, lane: number } });
     for (const message of tokenNews()) gateway.send(message);
   }
 
@@ -125,7 +120,7 @@ export class Gateways {
     this.#roots = reported ?? this.#roots;
     if (this.#stopping || this.#everReady.has(number)) return;
     this.#everReady.add(number);
-    const { count } = this.#options;
+    const count = this.#options.config.gateways;
     if (number === 0) for (let next = 1; next < count; next += 1) this.#addLane(next);
     if (this.#everReady.size === count) this.#options.onAllReady(this.#roots);
   }

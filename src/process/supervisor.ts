@@ -1,7 +1,8 @@
 // The supervisor: starts the daemon's processes in order, starts again what dies, and ends them in order. It serves nothing, loads no
 // PKCS#11 and sees no PIN. When it returns, no process and no dev.env is left.
 import type { DaemonConfig } from '../config/daemon.js';
-import type { Listener, RootCredentials } from '../config/processes.js';
+import type { RootCredentials } from '../config/processes.js';
+import { listenersOf } from '../config/schema.js';
 import { banner } from './banner.js';
 import { removeDevEnv, writeCredentials, writeDevEnv } from './dev-files.js';
 import { forbidDumps } from './dump-limit.js';
@@ -25,9 +26,6 @@ export interface DaemonOptions {
   readonly print: (text: string) => void;
 }
 
-/** The admin port's address: nothing there is authenticated. */
-const adminHost = '127.0.0.1';
-
 /** Runs the daemon until it is stopped. True: everything drained in time. Throws FatalError when it cannot run. */
 export async function runDaemon(options: DaemonOptions): Promise<boolean> {
   const { home } = options.config;
@@ -48,11 +46,12 @@ export async function runDaemon(options: DaemonOptions): Promise<boolean> {
   }
 }
 
-type Sockets = ReadonlyMap<Listener, HeldSocket>;
+/** By their listeners' names. */
+type Sockets = ReadonlyMap<string, HeldSocket>;
 
 /** Holds the addresses before the first gateway and until after the last. */
 async function superviseAll(options: DaemonOptions): Promise<boolean> {
-  const sockets = new Map<Listener, HeldSocket>();
+  const sockets = new Map<string, HeldSocket>();
   // Once: a handle that is closed twice is another's.
   const release = (): void => {
     for (const socket of sockets.values()) socket.release();
@@ -71,14 +70,15 @@ function note({ config, log }: DaemonOptions, line: string): void {
   if (config.mode === 'serve') log.warn(line);
 }
 
-async function holdAll(options: DaemonOptions, sockets: Map<Listener, HeldSocket>): Promise<void> {
-  const { mode, host, port, adminPort, socket } = options.config;
-  const setting = (ofFile: string, variable: string): string => (mode === 'dev' ? variable : ofFile);
-  if (port !== undefined)
-    sockets.set('endpoint', await holdPort(host, port, setting('listen.port', 'HSM_BRIDGE_PORT')));
-  if (socket !== undefined)
-    sockets.set('unix', await holdPath(socket.path, socket.mode, (line) => note(options, line)));
-  sockets.set('admin', await holdPort(adminHost, adminPort, setting('admin.port', 'HSM_BRIDGE_ADMIN_PORT')));
+async function holdAll(options: DaemonOptions, sockets: Map<string, HeldSocket>): Promise<void> {
+  const { config } = options;
+  for (const { name, at, setting } of listenersOf(config)) {
+    const held =
+      'path' in at
+        ? await holdPath(at.path, at.mode, (line) => note(options, line))
+        : await holdPort(at.host, at.port, setting[config.mode]);
+    sockets.set(name, held);
+  }
 }
 
 async function supervise(options: DaemonOptions, sockets: Sockets, release: () => void): Promise<boolean> {
@@ -100,7 +100,7 @@ async function supervise(options: DaemonOptions, sockets: Sockets, release: () =
     gateways.killAll();
     hosts.killAll();
   };
-  const renewTls = config.tls === undefined ? undefined : (): void => gateways.broadcast({ type: 'renew-tls' });
+  const renewTls = config.listen.tls === undefined ? undefined : (): void => gateways.broadcast({ type: 'renew-tls' });
   const removeHandlers = onSignals(end, force, renewTls);
   hosts.want(config.defaultRegion);
   gateways.start();
@@ -129,7 +129,7 @@ function assemble(
     runFolder: folder,
     entry,
     environment: options.environment,
-    startDeadlineMs: config.startDeadlineMs,
+    startDeadlineMs: config.deadlines.startMs,
     log,
     onReady(region, token) {
       log.info(`token of ${region} is up`, { label: token.label, serial: token.serial });
@@ -141,7 +141,6 @@ function assemble(
     onFatal: end,
   });
   const gateways = new Gateways({
-    count: config.gateways,
     config: gatewayConfig(config),
     sockets,
     runFolder: folder,
@@ -177,7 +176,8 @@ interface Announcement {
 
 /** Everything is ready: credentials, then in development dev.env, then the banner. */
 function announce({ config, log, print }: DaemonOptions, { sockets, roots, token }: Announcement): void {
-  const { home, host, tls, defaultRegion } = config;
+  const { home, defaultRegion } = config;
+  const { host, tls, socket } = config.listen;
   const port = sockets.get('endpoint')?.port ?? 0;
   const adminPort = sockets.get('admin')?.port ?? 0;
   const place = { host, port, tls, adminPort, region: defaultRegion };
@@ -189,7 +189,6 @@ function announce({ config, log, print }: DaemonOptions, { sockets, roots, token
     // The host may have died since: its token is the same when it is back.
     print(banner(home, place, token ?? { label: 'restarting', serial: 'unknown' }));
   }
-  const socket = config.socket?.path;
   log.info('ready', {
     ...(sockets.has('endpoint') ? { port } : {}),
     ...(socket === undefined ? {} : { socket }),
@@ -208,7 +207,8 @@ async function drain(
   force: (why: string) => void,
   release: () => void,
 ): Promise<void> {
-  const deadline = setTimeout(() => force(`not drained after ${config.drainDeadlineMs} ms`), config.drainDeadlineMs);
+  const { drainMs } = config.deadlines;
+  const deadline = setTimeout(() => force(`not drained after ${drainMs} ms`), drainMs);
   cleanUp(log, () => removeDevEnv(config.home));
   await gateways.stop();
   release();
@@ -227,14 +227,6 @@ function cleanUp(log: Log, action: () => void): void {
 }
 
 function gatewayConfig(config: DaemonConfig): GatewaysOptions['config'] {
-  return {
-    home: config.home,
-    tls: config.tls,
-    defaultRegion: config.defaultRegion,
-    regions: config.regions.map(({ region, tokenHost }) => ({ region, socketPath: tokenHost.socketPath })),
-    accounts: config.accounts,
-    tokenDeadlineMs: config.tokenDeadlineMs,
-    limits: config.limits,
-    log: { style: config.mode === 'dev' ? 'text' : 'json', level: config.logLevel },
-  };
+  const regions = config.regions.map(({ region, tokenHost }) => ({ region, socketPath: tokenHost.socketPath }));
+  return { ...config, regions, listeners: listenersOf(config) };
 }

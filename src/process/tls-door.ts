@@ -4,7 +4,8 @@ import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { Server, type TlsOptions } from 'node:tls';
 import { sourceOf } from '../kernel/source.js';
-import { type StrangerLimits, Strangers } from '../kernel/strangers.js';
+import { Strangers } from '../kernel/strangers.js';
+import type { HandshakeRules } from '../ports/facade.js';
 import type { TlsPair } from './tls-files.js';
 
 const rules = {
@@ -24,14 +25,6 @@ const rules = {
   // A ticket's key would outlive the connections that it opens, and each gateway has its own.
   secureOptions: constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_TICKET,
 } as const satisfies TlsOptions;
-
-export interface HandshakeRules {
-  /** Of handshakes under way. */
-  readonly limits: StrangerLimits;
-  readonly timeoutMs: number;
-  /** Told of each connection that is dropped before its handshake is done. */
-  readonly dropped: (reason: 'too-many-handshakes' | 'no-handshake-in-time') => void;
-}
 
 /** The caller listens; `secureConnection` tells of each connection that can be read. */
 export class TlsDoor extends Server {

@@ -3,7 +3,7 @@
 import { type KeyObject, X509Certificate } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
-import type { TlsFiles } from '../config/processes.js';
+import type { TlsFiles } from '../config/listener.js';
 import { FatalError } from './fatal.js';
 
 export interface TlsPair {

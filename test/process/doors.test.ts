@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { DrainableServer } from '../../src/kernel/drainable-server.js';
-import { openEndpoint } from '../../src/process/endpoint.js';
+import { BoundAddresses } from '../../src/process/endpoint.js';
 import { type HeldSocket, holdPath, holdPort } from '../../src/process/held-socket.js';
 import { createLog } from '../../src/process/log.js';
 import { TlsDoor } from '../../src/process/tls-door.js';
@@ -39,16 +39,21 @@ beforeEach(async () => {
   dropped.splice(0);
   held.push(await holdPort('127.0.0.1', 0, 'none'), await holdPath(path, 0o600, () => undefined));
   const [port, file] = held;
-  await openEndpoint(
-    server,
+  const of = { setting: { serve: 'none', dev: 'none' }, firstGatewayOnly: false };
+  const addresses = new BoundAddresses(
+    [
+      { ...of, name: 'port', at: { host: '127.0.0.1', port: 0 }, tls },
+      { ...of, name: 'file', at: { path, mode: 0o600 }, tls: undefined },
+    ],
     new Map([
-      ['endpoint', port!.handle],
-      ['unix', file!.handle],
+      ['port', port!.handle],
+      ['file', file!.handle],
     ]),
-    tls,
-    { limits: { all: 4, ofSource: 3 }, timeoutMs: 10_000, dropped: (reason) => dropped.push(reason) },
     createLog('test', 'text', 'error'),
   );
+  const limits = { all: 4, ofSource: 3 };
+  for (const name of ['port', 'file'])
+    await addresses.open(server, name, { limits, timeoutMs: 10_000, dropped: (reason) => dropped.push(reason) });
 });
 afterEach(async () => {
   await server.drain();

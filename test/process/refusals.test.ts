@@ -32,7 +32,7 @@ describe('a daemon that cannot run', () => {
     const squatter = createServer();
     await new Promise<void>((resolve) => squatter.listen(0, '127.0.0.1', () => resolve()));
     const { port } = squatter.address() as AddressInfo;
-    const daemon = place.start({ port });
+    const daemon = place.start({ listen: { port } });
     expect(await daemon.ended).toBe(1);
     expect(refusal(daemon)).toEqual([
       `hsm-bridge: port ${port} is in use: stop what uses it, or set HSM_BRIDGE_PORT to another (0: any free one)`,
@@ -74,7 +74,7 @@ describe('a supervisor that was killed', () => {
     await once(first.process, 'exit');
     // At once, while the orphans may still be dying.
     place.turn('crash-us-east-1');
-    const second = place.start({ gateways: 2, port });
+    const second = place.start({ gateways: 2, listen: { port } });
     await until(() => place.starts('token-host').length === 2);
     // The file of the first start says "ready" no more, though this one is not ready yet.
     expect(existsSync(join(place.home, 'dev.env'))).toBe(false);

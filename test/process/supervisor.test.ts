@@ -166,7 +166,7 @@ describe('the end', () => {
 
   it('no longer waits after the deadline', async () => {
     place.turn('stuck-gateway');
-    const daemon = place.start({ drainDeadlineMs: 300 });
+    const daemon = place.start({ deadlines: { drainMs: 300 } });
     await place.ready();
     expect(await daemon.stop()).toBe(1);
     expect(daemon.errors()).toContain('not drained after 300 ms');
@@ -231,7 +231,7 @@ describe('a process that dies', () => {
 
   it('a host that hangs while it starts is killed and replaced', async () => {
     place.turn('hang-us-east-1');
-    const daemon = place.start({ startDeadlineMs: 1000 });
+    const daemon = place.start({ deadlines: { startMs: 1000 } });
     await until(() => place.starts('token-host').length === 2);
     expect(daemon.errors()).toContain('token host us-east-1 was not ready after 1000 ms: ending it');
     expect(lives(place.starts('token-host')[0]!.pid)).toBe(false);

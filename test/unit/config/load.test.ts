@@ -36,9 +36,8 @@ describe('development mode', () => {
     expect(config).toMatchObject({
       mode: 'dev',
       home: '/somewhere/.hsm-bridge',
-      host: '127.0.0.1',
-      port: 4599,
-      adminPort: 4600,
+      listen: { host: '127.0.0.1', port: 4599 },
+      admin: { port: 4600 },
       defaultRegion: 'us-east-1',
       gateways: 1,
       accounts: ['000000000000', '111122223333'],
@@ -58,11 +57,15 @@ describe('development mode', () => {
 
   it('takes HSM_BRIDGE_* from the environment; empty is unset', () => {
     const environment = { HSM_BRIDGE_HOME: '/h', HSM_BRIDGE_PORT: '0', HSM_BRIDGE_ADMIN_PORT: '', HOME: '/root' };
-    expect(loadDevelopment(environment, '/')).toMatchObject({ home: '/h', port: 0, adminPort: 4600 });
+    expect(loadDevelopment(environment, '/')).toMatchObject({
+      home: '/h',
+      listen: { port: 0 },
+      admin: { port: 4600 },
+    });
   });
 
   it('starts in a shell that has sourced dev.env', () => {
-    expect(loadDevelopment({ HSM_BRIDGE_ADMIN_URL: 'http://127.0.0.1:1' })).toMatchObject({ adminPort: 4600 });
+    expect(loadDevelopment({ HSM_BRIDGE_ADMIN_URL: 'http://127.0.0.1:1' })).toMatchObject({ admin: { port: 4600 } });
   });
 
   it.each([
@@ -101,15 +104,12 @@ describe('the file of serve', () => {
     expect(await load(`home: data\n${region()}`)).toEqual({
       mode: 'serve',
       home: join(folder, 'data'),
-      host: '127.0.0.1',
-      port: 4599,
-      adminPort: 4600,
+      listen: { host: '127.0.0.1', port: 4599, socketMode: 0o600 },
+      admin: { port: 4600 },
       defaultRegion: 'us-east-1',
       gateways: 1,
       accounts: ['000000000000'],
-      tokenDeadlineMs: 10_000,
-      startDeadlineMs: 60_000,
-      drainDeadlineMs: 15_000,
+      deadlines: { tokenMs: 10_000, startMs: 60_000, drainMs: 15_000 },
       limits: { requestsPerSecond: 20_000, auditBytesPerSecond: 33_554_432 },
       logLevel: 'info',
       regions: [
@@ -133,12 +133,14 @@ describe('the file of serve', () => {
   });
 
   it('has a socket in the place of the port, or beside one that is named', async () => {
-    const socket = { path: join(folder, 's'), mode: 0o600 };
-    expect(await load(`${minimal}listen: { socket: s }`)).toMatchObject({ port: undefined, socket });
+    const socket = join(folder, 's');
+    const { listen } = await load(`${minimal}listen: { socket: s }`);
+    expect(listen).toEqual({ host: '127.0.0.1', port: undefined, socket, socketMode: 0o600 });
     const both = `${minimal}listen: { port: 0, socket: s, socketMode: '0660', tls: { certificate: c, key: /k } }`;
-    expect(await load(both)).toMatchObject({
+    expect((await load(both)).listen).toMatchObject({
       port: 0,
-      socket: { ...socket, mode: 0o660 },
+      socket,
+      socketMode: 0o660,
       tls: { certificate: join(folder, 'c'), key: '/k' },
     });
   });
