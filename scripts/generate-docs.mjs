@@ -1,6 +1,10 @@
 // Writes docs/generated from the built registry: `npm run generate`, after a build.
 import { writeFileSync } from 'node:fs';
 import { operations } from '../dist/operations/index.js';
-import { operationsTable } from './operations-table.mjs';
+import { schemaOf } from '../dist/shapes/schema.js';
+import { operationSchemas, operationsTable } from './operations-table.mjs';
 
-writeFileSync(new URL('../docs/generated/operations.md', import.meta.url), operationsTable(operations.kms));
+const write = (name, text) => writeFileSync(new URL(`../docs/generated/${name}`, import.meta.url), text);
+
+write('operations.md', operationsTable(operations.kms));
+write('schemas.json', operationSchemas(operations.kms, schemaOf));

@@ -1,3 +1,7 @@
 import type { AnyOperation } from '../src/operations/define.js';
+import type { schemaOf } from '../src/shapes/schema.js';
 
-export function operationsTable(operations: ReadonlyMap<string, AnyOperation>): string;
+type Operations = ReadonlyMap<string, AnyOperation>;
+
+export function operationsTable(operations: Operations): string;
+export function operationSchemas(operations: Operations, schema: typeof schemaOf): string;

@@ -1,4 +1,4 @@
-// The documentation's table of operations, made from the registry.
+// The documentation's table of operations and their schemas, made from the registry.
 
 /** An input that has every member an operation's targets may look at. */
 const sample = {
@@ -25,7 +25,7 @@ export function operationsTable(operations) {
       operation.crossAccount ? 'yes' : 'no',
       states[operation.state],
       operation.mutates ? 'yes' : 'no',
-      operation.audited.request.join(', ') || '–',
+      operation.record.request.join(', ') || '–',
     ];
     return `| ${cells.join(' | ')} |`;
   });
@@ -37,4 +37,13 @@ Made by \`npm run generate\` from \`src/operations\`; a test fails when it is ou
 |---|---|---|---|---|---|
 ${rows.join('\n')}
 `;
+}
+
+/** JSON, an object for each operation: `input`, and `output` where it answers anything, as JSON Schemas. */
+export function operationSchemas(operations, schemaOf) {
+  const schemas = [...operations.values()].map(({ name, input, output }) => [
+    name,
+    { input: schemaOf(input), ...(output === 'nothing' ? {} : { output: schemaOf(output) }) },
+  ]);
+  return `${JSON.stringify(Object.fromEntries(schemas), undefined, 1)}\n`;
 }

@@ -123,6 +123,10 @@ export const aliasResourceJson = (arn: string, accountId: string): string =>
 
 export const resourcesJson = (entries: readonly string[]): string => `[${entries.join(',')}]`;
 
+/** Of a key that was made: its ARN and whose it is. */
+export const madeKeyResourceJson = (arn: string, accountId: string): string =>
+  resourceJson(arn, accountId, 'AWS::KMS::Key');
+
 function resourceJson(arn: string, accountId: string, type: string): string {
   return JSON.stringify({ accountId, type, ARN: arn });
 }

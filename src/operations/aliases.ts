@@ -2,12 +2,11 @@
 import { aliasArn, keyArn } from '../kernel/arn.js';
 import { BridgeError } from '../kernel/errors.js';
 import type { Alias } from '../model/key.js';
-import { answerNothing, changedKey, define, keyAt, printChanged, type Call, type ChangedKey } from './define.js';
+import { anyNumber, list, required, structure, type ValueOf } from '../shapes/shape.js';
+import { changedKey, define, keyAt, type Call } from './define.js';
 import { namesAlias, parseKeyId } from './key-id.js';
-import { epochSeconds } from './key-metadata.js';
 import * as member from './members.js';
-import { paginate } from './pagination.js';
-import { optional, required, struct } from './shapes.js';
+import { pageInput, pageOutput, paginate } from './pagination.js';
 
 /** AWS's quota: aliases of one key. */
 const maxAliases = 50;
@@ -52,7 +51,7 @@ export const createAlias = define({
   mutates: true,
   crossAccount: false,
   state: 'manageable',
-  input: struct(pair),
+  input: structure(pair),
   targets: (input) => {
     requirePair(input);
     return [
@@ -60,9 +59,10 @@ export const createAlias = define({
       { kind: 'key', permission: 'kms:CreateAlias', keyId: input.TargetKeyId, aliases: false },
     ];
   },
-  audited: { request: ['AliasName', 'TargetKeyId'], response: printChanged },
-  answer: answerNothing,
-  run: async (input, call): Promise<ChangedKey> => {
+  output: changedKey.output,
+  noted: changedKey.noted,
+  record: { request: ['AliasName', 'TargetKeyId'], response: changedKey.response },
+  run: async (input, call) => {
     // A name that is taken is for `insert` to refuse, which comes before the quota.
     if (call.alias === undefined) await requireRoom(call, 0);
     await call.services.store.aliases.insert({
@@ -73,7 +73,7 @@ export const createAlias = define({
       createdAtMs: call.nowMs,
       updatedAtMs: call.nowMs,
     });
-    return changedKey(keyAt(call, 0));
+    return changedKey.result(keyAt(call, 0));
   },
 });
 
@@ -83,7 +83,7 @@ export const updateAlias = define({
   mutates: true,
   crossAccount: false,
   state: 'manageable',
-  input: struct(pair),
+  input: structure(pair),
   targets: (input) => {
     requirePair(input);
     return [
@@ -92,14 +92,15 @@ export const updateAlias = define({
       { kind: 'keyOfAlias', permission: 'kms:UpdateAlias', aliasName: input.AliasName },
     ];
   },
-  audited: { request: ['AliasName', 'TargetKeyId'], response: printChanged },
-  answer: answerNothing,
-  run: async (input, call): Promise<ChangedKey> => {
+  output: changedKey.output,
+  noted: changedKey.noted,
+  record: { request: ['AliasName', 'TargetKeyId'], response: changedKey.response },
+  run: async (input, call) => {
     const alias = existing(call, input.AliasName);
     const { keyId } = keyAt(call, 0);
     if (keyId !== alias.keyId) await requireRoom(call, 0);
     await call.services.store.aliases.update({ ...alias, keyId, updatedAtMs: call.nowMs }, alias.keyId);
-    return changedKey(keyAt(call, 0));
+    return changedKey.result(keyAt(call, 0));
   },
 });
 
@@ -109,7 +110,7 @@ export const deleteAlias = define({
   mutates: true,
   crossAccount: false,
   state: 'any',
-  input: struct({ AliasName: required(member.aliasName) }),
+  input: structure({ AliasName: required(member.aliasName) }),
   targets: (input) => {
     requireAliasName(input.AliasName);
     return [
@@ -117,13 +118,22 @@ export const deleteAlias = define({
       { kind: 'keyOfAlias', permission: 'kms:DeleteAlias', aliasName: input.AliasName },
     ];
   },
-  audited: { request: ['AliasName'], response: printChanged },
-  answer: answerNothing,
-  run: async (input, call): Promise<ChangedKey> => {
+  output: changedKey.output,
+  noted: changedKey.noted,
+  record: { request: ['AliasName'], response: changedKey.response },
+  run: async (input, call) => {
     const { keyId } = existing(call, input.AliasName);
     await call.services.store.aliases.remove(call, input.AliasName, keyId);
-    return changedKey(keyAt(call, 0));
+    return changedKey.result(keyAt(call, 0));
   },
+});
+
+const aliasShape = structure({
+  AliasName: required(member.aliasName),
+  AliasArn: required(member.arn),
+  TargetKeyId: required(member.keyId),
+  CreationDate: required(member.date),
+  LastUpdatedDate: required(member.date),
 });
 
 export const listAliases = define({
@@ -132,9 +142,10 @@ export const listAliases = define({
   mutates: false,
   crossAccount: false,
   state: 'any',
-  input: struct({ KeyId: optional(member.keyId), Limit: member.limit, Marker: member.marker }),
+  input: structure({ KeyId: member.keyId, ...pageInput }),
+  output: structure({ Aliases: required(list(aliasShape, anyNumber)), ...pageOutput }),
   targets: () => [{ kind: 'account', permission: 'kms:ListAliases' }],
-  audited: { request: ['KeyId', 'Limit', 'Marker'] },
+  record: { request: ['KeyId', 'Limit', 'Marker'] },
   run: async (input, call) => {
     const keyId = input.KeyId === undefined ? undefined : await ownKeyId(input.KeyId, call);
     const { items, ...page } = await paginate(
@@ -148,13 +159,13 @@ export const listAliases = define({
   },
 });
 
-function aliasEntry(alias: Alias): object {
+function aliasEntry(alias: Alias): ValueOf<typeof aliasShape> {
   return {
     AliasName: alias.aliasName,
     AliasArn: aliasArn(alias.region, alias.accountId, alias.aliasName),
     TargetKeyId: alias.keyId,
-    CreationDate: epochSeconds(alias.createdAtMs),
-    LastUpdatedDate: epochSeconds(alias.updatedAtMs),
+    CreationDate: alias.createdAtMs,
+    LastUpdatedDate: alias.updatedAtMs,
   };
 }
 

@@ -4,64 +4,26 @@ import { arnOfKey, type Key } from '../model/key.js';
 import { defaultKeyPolicy, parseKeyPolicy } from '../policy/document.js';
 import { evaluateKeyPolicy } from '../policy/evaluate.js';
 import { generatePending, newMaterialId } from './backing-key.js';
+import { boolean, required, structure, text, withDefault, type Structure, type ValueOf } from '../shapes/shape.js';
 import { define, type Call } from './define.js';
-import { keyMetadata, withCloudTrailDates } from './key-metadata.js';
+import { keyMetadata, keyMetadataShape } from './key-metadata.js';
 import * as member from './members.js';
-import { boolean, oneOf, optional, struct, text, withDefault, type Struct } from './shapes.js';
 import { requireValidTags } from './tags.js';
 
-/** The deprecated enum, which no longer grows. */
-const customerMasterKeySpecs = [
-  'RSA_2048',
-  'RSA_3072',
-  'RSA_4096',
-  'ECC_NIST_P256',
-  'ECC_NIST_P384',
-  'ECC_NIST_P521',
-  'ECC_SECG_P256K1',
-  'SYMMETRIC_DEFAULT',
-  'HMAC_224',
-  'HMAC_256',
-  'HMAC_384',
-  'HMAC_512',
-  'SM2',
-] as const;
-const keySpecs = [
-  ...customerMasterKeySpecs,
-  'ML_DSA_44',
-  'ML_DSA_65',
-  'ML_DSA_87',
-  'ECC_NIST_EDWARDS25519',
-  'ML_KEM_512',
-  'ML_KEM_768',
-  'ML_KEM_1024',
-] as const;
-const keyUsages = [
-  'SIGN_VERIFY',
-  'ENCRYPT_DECRYPT',
-  'GENERATE_VERIFY_MAC',
-  'KEY_AGREEMENT',
-  'ENCAPSULATE_DECAPSULATE',
-] as const;
-
 const members = {
-  Policy: optional(member.policy),
+  Policy: member.policy,
   Description: withDefault(member.description, ''),
-  KeyUsage: optional(oneOf(keyUsages)),
-  CustomerMasterKeySpec: optional(oneOf(customerMasterKeySpecs)),
-  KeySpec: optional(oneOf(keySpecs)),
-  Origin: withDefault(oneOf(['AWS_KMS', 'EXTERNAL', 'AWS_CLOUDHSM', 'EXTERNAL_KEY_STORE']), 'AWS_KMS'),
-  CustomKeyStoreId: optional(text({ min: 1, max: 64 })),
+  KeyUsage: member.keyUsage,
+  CustomerMasterKeySpec: member.customerMasterKeySpec,
+  KeySpec: member.keySpec,
+  Origin: withDefault(member.origin, 'AWS_KMS'),
+  CustomKeyStoreId: member.customKeyStoreId,
   BypassPolicyLockoutSafetyCheck: withDefault(boolean, false),
   Tags: withDefault(member.tags, []),
   MultiRegion: withDefault(boolean, false),
-  XksKeyId: optional(text({ min: 1, max: 128, pattern: '^[a-zA-Z0-9-_.]+$' })),
+  XksKeyId: text({ min: 1, max: 128, pattern: '^[a-zA-Z0-9-_.]+$' }),
 };
-type CreateKeyInput = Struct<typeof members>;
-
-interface Made {
-  readonly key: Key;
-}
+type CreateKeyInput = ValueOf<Structure<typeof members>>;
 
 /** AWS's default quota: keys of one account in one Region. */
 const maxKeys = 100_000;
@@ -72,7 +34,8 @@ export const createKey = define({
   mutates: true,
   crossAccount: false,
   state: 'any',
-  input: struct(members),
+  input: structure(members),
+  output: structure({ KeyMetadata: required(keyMetadataShape) }),
   targets: (input) =>
     input.Tags.length > 0
       ? [
@@ -80,7 +43,7 @@ export const createKey = define({
           { kind: 'account', permission: 'kms:TagResource' },
         ]
       : [{ kind: 'account', permission: 'kms:CreateKey' }],
-  audited: {
+  record: {
     request: [
       'Policy',
       'Description',
@@ -94,16 +57,15 @@ export const createKey = define({
       'MultiRegion',
       'XksKeyId',
     ],
-    response: ({ key }: Made) => ({ KeyMetadata: withCloudTrailDates(keyMetadata(key)) }),
-    made: ({ key }: Made) => key,
+    response: ['KeyMetadata'],
   },
-  answer: ({ key }: Made) => ({ KeyMetadata: keyMetadata(key) }),
-  check: (input: CreateKeyInput, call) => {
+  made: ({ KeyMetadata }) => ({ accountId: KeyMetadata.AWSAccountId, arn: KeyMetadata.Arn }),
+  check: (input, call) => {
     requireSupported(input);
     requireValidTags(input.Tags);
     if (input.Policy !== undefined) requireNoLockout(input.Policy, input.BypassPolicyLockoutSafetyCheck, call);
   },
-  run: async (input: CreateKeyInput, call): Promise<Made> => {
+  run: async (input, call) => {
     const { services, region, accountId, nowMs } = call;
     if ((await services.store.keys.count({ region, accountId })) >= maxKeys) {
       throw new BridgeError('LimitExceededException', `The account has reached its quota of ${maxKeys} KMS keys.`);
@@ -127,7 +89,7 @@ export const createKey = define({
     };
     await services.store.keys.insert(row);
     const key = await generatePending(services, row, accountId, () => services.store.keys.remove(row));
-    return { key };
+    return { KeyMetadata: keyMetadata(key) };
   },
 });
 

@@ -1,13 +1,14 @@
 // Encrypt, Decrypt, ReEncrypt. Plaintexts pass through here once and are kept nowhere; ReEncrypt's leaves the token host in a DryRun
 // alone, to be wiped here.
 import { BridgeError } from '../kernel/errors.js';
+import { Secret } from '../kernel/secret.js';
 import { parseCiphertext, type CiphertextParts } from '../model/ciphertext-blob.js';
 import type { EncryptionContext } from '../model/encryption-context.js';
 import { arnOfKey } from '../model/key.js';
+import { required, structure, type Structure, type ValueOf } from '../shapes/shape.js';
 import { opening, sealing } from './material.js';
 import { define, keyAt, type Call, type Target } from './define.js';
 import * as member from './members.js';
-import { blob, optional, required, struct, type Struct } from './shapes.js';
 
 /** `Algorithm A is incompatible with key spec S.` */
 export function requireSymmetric(algorithm: string, keySpec: string): void {
@@ -26,40 +27,36 @@ export function refuseRecipient(recipient: object | undefined): void {
   }
 }
 
-interface Encrypted {
-  readonly CiphertextBlob: Buffer;
-  readonly KeyId: string;
-  readonly EncryptionAlgorithm: string;
-  readonly KeyMaterialId: string;
-}
-
 export const encrypt = define({
   name: 'Encrypt',
   readOnly: true,
   mutates: false,
   crossAccount: true,
   state: 'usable',
-  input: struct({
+  input: structure({
     KeyId: required(member.keyId),
-    Plaintext: required(blob(1, 4096)),
+    Plaintext: required(member.plaintext),
     EncryptionContext: member.encryptionContext,
     GrantTokens: member.grantTokens,
     EncryptionAlgorithm: member.encryptionAlgorithm,
     DryRun: member.dryRun,
   }),
   targets: (input) => [{ kind: 'key', permission: 'kms:Encrypt', keyId: input.KeyId, aliases: true }],
-  audited: { request: ['KeyId', 'EncryptionContext', 'EncryptionAlgorithm', 'DryRun'], additional: ['KeyMaterialId'] },
-  // AWS's Encrypt names the material in the record alone.
-  answer: ({ CiphertextBlob, KeyId, EncryptionAlgorithm }: Encrypted) => ({
-    CiphertextBlob,
-    KeyId,
-    EncryptionAlgorithm,
+  output: structure({
+    CiphertextBlob: required(member.ciphertextBlob),
+    KeyId: required(member.keyId),
+    EncryptionAlgorithm: required(member.algorithm),
   }),
+  // AWS's Encrypt names the material in the record alone.
+  noted: { KeyMaterialId: required(member.keyMaterialId) },
+  record: { request: ['KeyId', 'EncryptionContext', 'EncryptionAlgorithm', 'DryRun'], additional: ['KeyMaterialId'] },
   check: (input, call) => requireSymmetric(input.EncryptionAlgorithm, keyAt(call, 0).spec),
-  run: async (input, call): Promise<Encrypted> => {
+  run: async (input, call) => {
     const { key, material } = await sealing(call, 0);
     const aad = material.aad(input.EncryptionContext);
-    const sealed = await call.services.token(key.region, call.accountId).encrypt(material.ckaId, aad, input.Plaintext);
+    const sealed = await call.services
+      .token(key.region, call.accountId)
+      .encrypt(material.ckaId, aad, input.Plaintext.reveal());
     return {
       CiphertextBlob: Buffer.concat([material.header, sealed]),
       KeyId: arnOfKey(key),
@@ -73,13 +70,12 @@ const decryptMembers = {
   CiphertextBlob: member.ciphertextBlob,
   EncryptionContext: member.encryptionContext,
   GrantTokens: member.grantTokens,
-  KeyId: optional(member.keyId),
+  KeyId: member.keyId,
   EncryptionAlgorithm: member.encryptionAlgorithm,
   Recipient: member.recipient,
   DryRun: member.dryRun,
   DryRunModifiers: member.dryRunModifiers,
 };
-type DecryptInput = Struct<typeof decryptMembers>;
 
 export const decrypt = define({
   name: 'Decrypt',
@@ -87,9 +83,15 @@ export const decrypt = define({
   mutates: false,
   crossAccount: true,
   state: 'usable',
-  input: struct(decryptMembers),
-  targets: (input: DecryptInput) => [sourceTarget('kms:Decrypt', input, input.KeyId, 'keyId')],
-  audited: {
+  input: structure(decryptMembers),
+  output: structure({
+    KeyId: required(member.keyId),
+    Plaintext: required(member.plaintext),
+    EncryptionAlgorithm: required(member.algorithm),
+    KeyMaterialId: required(member.keyMaterialId),
+  }),
+  targets: (input) => [sourceTarget('kms:Decrypt', input, input.KeyId, 'keyId')],
+  record: {
     request: ['KeyId', 'EncryptionContext', 'EncryptionAlgorithm', 'DryRun', 'DryRunModifiers'],
     additional: ['KeyMaterialId'],
   },
@@ -103,7 +105,7 @@ export const decrypt = define({
     const { material, plaintext } = await open(input, input.EncryptionContext, call);
     return {
       KeyId: arnOfKey(keyAt(call, 0)),
-      Plaintext: plaintext,
+      Plaintext: new Secret(plaintext),
       EncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
       KeyMaterialId: material.backing.materialId,
     };
@@ -113,7 +115,7 @@ export const decrypt = define({
 const reEncryptMembers = {
   CiphertextBlob: member.ciphertextBlob,
   SourceEncryptionContext: member.encryptionContext,
-  SourceKeyId: optional(member.keyId),
+  SourceKeyId: member.keyId,
   DestinationKeyId: required(member.keyId),
   DestinationEncryptionContext: member.encryptionContext,
   SourceEncryptionAlgorithm: member.encryptionAlgorithm,
@@ -122,7 +124,6 @@ const reEncryptMembers = {
   DryRun: member.dryRun,
   DryRunModifiers: member.dryRunModifiers,
 };
-type ReEncryptInput = Struct<typeof reEncryptMembers>;
 
 export const reEncrypt = define({
   name: 'ReEncrypt',
@@ -130,12 +131,21 @@ export const reEncrypt = define({
   mutates: false,
   crossAccount: true,
   state: 'usable',
-  input: struct(reEncryptMembers),
-  targets: (input: ReEncryptInput) => [
+  input: structure(reEncryptMembers),
+  output: structure({
+    CiphertextBlob: required(member.ciphertextBlob),
+    SourceKeyId: required(member.keyId),
+    KeyId: required(member.keyId),
+    SourceEncryptionAlgorithm: required(member.algorithm),
+    DestinationEncryptionAlgorithm: required(member.algorithm),
+    SourceKeyMaterialId: required(member.keyMaterialId),
+    DestinationKeyMaterialId: required(member.keyMaterialId),
+  }),
+  targets: (input) => [
     sourceTarget('kms:ReEncryptFrom', input, input.SourceKeyId, 'sourceKeyId'),
     { kind: 'key', permission: 'kms:ReEncryptTo', keyId: input.DestinationKeyId, aliases: true },
   ],
-  audited: {
+  record: {
     request: [
       'SourceKeyId',
       'SourceEncryptionContext',
@@ -177,11 +187,7 @@ export const reEncrypt = define({
   },
 });
 
-interface CiphertextInput {
-  readonly CiphertextBlob: Buffer | undefined;
-  readonly DryRun: boolean;
-  readonly DryRunModifiers: readonly string[];
-}
+type CiphertextInput = Pick<ValueOf<Structure<typeof decryptMembers>>, 'CiphertextBlob' | 'DryRun' | 'DryRunModifiers'>;
 
 const ignoresCiphertext = (input: CiphertextInput): boolean =>
   input.DryRun && input.DryRunModifiers.includes('IGNORE_CIPHERTEXT');

@@ -1,11 +1,12 @@
 // GenerateDataKey, GenerateDataKeyWithoutPlaintext, GenerateRandom: bytes from the token's generator.
 import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey } from '../model/key.js';
+import { Secret } from '../kernel/secret.js';
+import { required, structure, type Structure, type ValueOf } from '../shapes/shape.js';
 import { refuseRecipient } from './cryptography.js';
 import { define } from './define.js';
 import { sealing } from './material.js';
 import * as member from './members.js';
-import { optional, required, struct, text } from './shapes.js';
 
 const dataKeyMembers = {
   KeyId: required(member.keyId),
@@ -16,10 +17,7 @@ const dataKeyMembers = {
   DryRun: member.dryRun,
 };
 
-interface Length {
-  readonly NumberOfBytes: number | undefined;
-  readonly KeySpec: string | undefined;
-}
+type Length = Pick<ValueOf<Structure<typeof dataKeyMembers>>, 'NumberOfBytes' | 'KeySpec'>;
 
 /** Exactly one of the two says how long the data key is. */
 function lengthOf(input: Length): number {
@@ -35,9 +33,15 @@ export const generateDataKey = define({
   mutates: false,
   crossAccount: true,
   state: 'usable',
-  input: struct({ ...dataKeyMembers, Recipient: member.recipient }),
+  input: structure({ ...dataKeyMembers, Recipient: member.recipient }),
+  output: structure({
+    CiphertextBlob: required(member.ciphertextBlob),
+    Plaintext: required(member.plaintext),
+    KeyId: required(member.keyId),
+    KeyMaterialId: required(member.keyMaterialId),
+  }),
   targets: (input) => [{ kind: 'key', permission: 'kms:GenerateDataKey', keyId: input.KeyId, aliases: true }],
-  audited: {
+  record: {
     request: ['KeyId', 'EncryptionContext', 'NumberOfBytes', 'KeySpec', 'DryRun'],
     additional: ['KeyMaterialId'],
   },
@@ -53,7 +57,7 @@ export const generateDataKey = define({
       .generateDataKey(material.ckaId, aad, lengthOf(input));
     return {
       CiphertextBlob: Buffer.concat([material.header, sealed]),
-      Plaintext: plaintext,
+      Plaintext: new Secret(plaintext),
       KeyId: arnOfKey(key),
       KeyMaterialId: material.backing.materialId,
     };
@@ -66,11 +70,16 @@ export const generateDataKeyWithoutPlaintext = define({
   mutates: false,
   crossAccount: true,
   state: 'usable',
-  input: struct(dataKeyMembers),
+  input: structure(dataKeyMembers),
+  output: structure({
+    CiphertextBlob: required(member.ciphertextBlob),
+    KeyId: required(member.keyId),
+    KeyMaterialId: required(member.keyMaterialId),
+  }),
   targets: (input) => [
     { kind: 'key', permission: 'kms:GenerateDataKeyWithoutPlaintext', keyId: input.KeyId, aliases: true },
   ],
-  audited: {
+  record: {
     request: ['KeyId', 'EncryptionContext', 'NumberOfBytes', 'KeySpec', 'DryRun'],
     additional: ['KeyMaterialId'],
   },
@@ -95,13 +104,14 @@ export const generateRandom = define({
   mutates: false,
   crossAccount: false,
   state: 'any',
-  input: struct({
+  input: structure({
     NumberOfBytes: member.numberOfBytes,
-    CustomKeyStoreId: optional(text({ min: 1, max: 64 })),
+    CustomKeyStoreId: member.customKeyStoreId,
     Recipient: member.recipient,
   }),
+  output: structure({ Plaintext: required(member.plaintext) }),
   targets: () => [{ kind: 'account', permission: 'kms:GenerateRandom' }],
-  audited: { request: [] },
+  record: { request: [] },
   check: (input) => {
     if (input.NumberOfBytes === undefined) throw new BridgeError('ValidationException', 'NumberOfBytes is required.');
     refuseRecipient(input.Recipient);
@@ -113,6 +123,6 @@ export const generateRandom = define({
     }
   },
   run: async (input, call) => ({
-    Plaintext: await call.services.token(call.region, call.accountId).random(input.NumberOfBytes ?? 0),
+    Plaintext: new Secret(await call.services.token(call.region, call.accountId).random(input.NumberOfBytes ?? 0)),
   }),
 });

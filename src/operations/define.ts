@@ -8,7 +8,9 @@ import type { Service } from '../model/service.js';
 import type { AuditLog } from '../ports/audit.js';
 import type { Store } from '../ports/store.js';
 import type { Asker, Token } from '../ports/token.js';
-import type { Shape } from './shapes.js';
+import { recordWriter, sparseRecordWriter, type RecordWriter } from '../shapes/record.js';
+import { required, type Members, type RecordedMember, type Structure, type ValueOf } from '../shapes/shape.js';
+import * as member from './members.js';
 
 export type Permission = `kms:${string}`;
 
@@ -59,18 +61,30 @@ export interface Call {
   readonly services: Services;
 }
 
-/** Member names as in the API; the audit prints them in lower camel case. Anything not listed never reaches the log. */
-export interface Audited<I, O> {
-  readonly request: readonly (keyof I & string)[];
-  readonly response?: (output: O) => Readonly<Record<string, unknown>>;
-  /** The key that came into being: the record's resource. */
-  readonly made?: (output: O) => KeyRef;
-  /** Names of output members printed under additionalEventData. */
-  readonly additional?: readonly (keyof O & string)[];
+/**
+ * What the audit says of a call beyond who and when, by the API's names of members; it prints them in lower camel case. Anything not listed
+ * never reaches the log, and a secret cannot be listed.
+ */
+export interface Recorded<I, O> {
+  readonly request: readonly RecordedMember<I>[];
+  readonly response?: readonly RecordedMember<O>[];
+  /** Under additionalEventData. */
+  readonly additional?: readonly RecordedMember<O>[];
 }
 
-export interface Operation<I = never, O = unknown> {
-  readonly service: Service;
+/** A resource that came into being: the record's own. */
+export interface Made {
+  readonly accountId: string;
+  readonly arn: string;
+}
+
+/** What an operation answers, if it answers anything. */
+type Output = Structure | 'nothing';
+type MembersOf<O> = O extends Structure<infer M> ? M : unknown;
+/** What is answered and what is only recorded. */
+type Result<O, N extends Members> = (O extends Structure ? ValueOf<O> : unknown) & ValueOf<Structure<N>>;
+
+export interface Definition<I extends Structure, O extends Output, N extends Members> {
   readonly name: string;
   /** CloudTrail's readOnly: cryptographic operations are read-only. */
   readonly readOnly: boolean;
@@ -78,21 +92,21 @@ export interface Operation<I = never, O = unknown> {
   readonly mutates: boolean;
   readonly crossAccount: boolean;
   readonly state: StateRule;
-  readonly input: Shape<I>;
+  readonly input: I;
+  /** What leaves as the answer: of what `run` returns, no more than its members. */
+  readonly output: O;
+  /** What `run` returns beside it, for the record alone. */
+  readonly noted?: N;
   /** Never empty: there is no operation without a permission. Throws for arguments that AWS refuses before it looks anything up. */
-  readonly targets: (input: I) => readonly [Target, ...Target[]];
+  readonly targets: (input: ValueOf<I>) => readonly [Target, ...Target[]];
   /** What must hold beyond the key's state, and what DryRun therefore reports too. Throws; touches neither token nor store. */
-  readonly check?: (input: I, call: Call) => void;
-  /** What DryRun must try as well, for its answer to be true. Throws; may ask the token; changes nothing and counts no message. */
-  readonly rehearse?: (input: I, call: Call) => Promise<void>;
-  readonly run: (input: I, call: Call) => Promise<O>;
-  /** What of the output leaves as the answer, if not all of it: the rest is for the record. */
-  readonly answer?: (output: O) => object | undefined;
-  readonly audited: Audited<I, O>;
+  readonly check?: (input: ValueOf<I>, call: Call) => void;
+  /** What DryRun must try as well, so that its "would have succeeded" is accurate. May ask the token; changes nothing, counts no message. */
+  readonly rehearse?: (input: ValueOf<I>, call: Call) => Promise<void>;
+  readonly run: (input: ValueOf<I>, call: Call) => Promise<Result<O, NoInfer<N>>>;
+  readonly record: Recorded<I['members'], MembersOf<O> & NoInfer<N>>;
+  readonly made?: (result: Result<O, NoInfer<N>>) => Made;
 }
-
-/** An operation with its types folded away: what the line handles. Only `define` makes one, from matching parts. */
-export type AnyOperation = Operation<Input, object | undefined>;
 
 /** What every input may carry and the line looks at. */
 export interface Input {
@@ -100,22 +114,63 @@ export interface Input {
   readonly GrantTokens?: readonly string[];
 }
 
+/** An operation with its types folded away and what its record says compiled: what the line handles. Only `define` makes one, from matching parts. */
+export interface AnyOperation {
+  readonly service: Service;
+  readonly name: string;
+  readonly readOnly: boolean;
+  readonly mutates: boolean;
+  readonly crossAccount: boolean;
+  readonly state: StateRule;
+  readonly input: Structure;
+  readonly output: Output;
+  readonly record: Readonly<
+    Record<'request', readonly string[]> & Partial<Record<'response' | 'additional', readonly string[]>>
+  >;
+  readonly targets: (input: Input) => readonly [Target, ...Target[]];
+  readonly check?: ((input: Input, call: Call) => void) | undefined;
+  readonly rehearse?: ((input: Input, call: Call) => Promise<void>) | undefined;
+  readonly run: (input: Input, call: Call) => Promise<object>;
+  readonly made?: ((result: object) => Made) | undefined;
+  /** Each member of the record as JSON; undefined where the operation has none. */
+  readonly print: {
+    readonly request: RecordWriter | undefined;
+    readonly response: RecordWriter | undefined;
+    readonly additional: RecordWriter | undefined;
+  };
+}
+
+const nothingNoted = {};
+
 /** An operation of KMS. */
-export function define<I, O extends object | undefined>(
-  operation: Omit<Operation<I & Input, O>, 'service'>,
-): AnyOperation {
+export function define<
+  const I extends Structure,
+  const O extends Output,
+  const N extends Members = typeof nothingNoted,
+>(definition: Definition<I, O, N>): AnyOperation {
   // The registry hands each operation only what its own `input` shape made, so widening the types is safe here and nowhere else.
-  return { service: 'kms', ...operation } as unknown as AnyOperation;
+  const folded = definition as unknown as Omit<AnyOperation, 'service' | 'print'> & { readonly noted?: Members };
+  const { input, output, noted = nothingNoted, record } = folded;
+  const result = { ...(output === 'nothing' ? {} : output.members), ...noted };
+  const { request, response, additional } = record;
+  return {
+    service: 'kms',
+    ...folded,
+    print: {
+      request: request.length === 0 ? undefined : sparseRecordWriter(input.members, request),
+      response: response && recordWriter(result, response),
+      additional: additional && sparseRecordWriter(result, additional),
+    },
+  };
 }
 
 /** A change of a key that AWS answers with nothing, and whose record names the key (CloudTrail's responseElements since December 2022). */
-export interface ChangedKey {
-  readonly KeyId: string;
-}
-
-export const changedKey = (key: KeyRef): ChangedKey => ({ KeyId: arnOfKey(key) });
-export const printChanged = ({ KeyId }: ChangedKey): Readonly<Record<string, unknown>> => ({ KeyId });
-export const answerNothing = (): undefined => undefined;
+export const changedKey = {
+  output: 'nothing',
+  noted: { KeyId: required(member.keyId) },
+  response: ['KeyId'],
+  result: (key: KeyRef): { readonly KeyId: string } => ({ KeyId: arnOfKey(key) }),
+} as const;
 
 /** The n-th key of an authorized call: `resolve` put it there, or the call would not have come so far. */
 export function keyAt(call: Call, n: number): Key {

@@ -1,21 +1,39 @@
 // KeyMetadata as CreateKey and DescribeKey answer it.
 import { arnOfKey, keyState, type Key } from '../model/key.js';
+import { anyNumber, boolean, list, oneOf, required, structure, text, type ValueOf } from '../shapes/shape.js';
+import * as member from './members.js';
 
-/** AWS prints timestamps as seconds with a fraction. */
-export const epochSeconds = (ms: number): number => ms / 1000;
+export const keyMetadataShape = structure({
+  AWSAccountId: required(text({ min: 12, max: 12 })),
+  KeyId: required(member.keyId),
+  Arn: required(member.arn),
+  CreationDate: required(member.date),
+  Enabled: required(boolean),
+  Description: required(member.description),
+  KeyUsage: required(member.keyUsage),
+  KeyState: required(member.keyState),
+  DeletionDate: member.date,
+  Origin: required(member.origin),
+  KeyManager: required(oneOf(['AWS', 'CUSTOMER'])),
+  CustomerMasterKeySpec: required(member.customerMasterKeySpec),
+  KeySpec: required(member.keySpec),
+  EncryptionAlgorithms: required(list(member.algorithm, anyNumber)),
+  MultiRegion: required(boolean),
+  CurrentKeyMaterialId: member.keyMaterialId,
+});
 
-export function keyMetadata(key: Key): Readonly<Record<string, unknown>> {
+export function keyMetadata(key: Key): ValueOf<typeof keyMetadataShape> {
   const state = keyState(key);
   return {
     AWSAccountId: key.accountId,
     KeyId: key.keyId,
     Arn: arnOfKey(key),
-    CreationDate: epochSeconds(key.createdAtMs),
+    CreationDate: key.createdAtMs,
     Enabled: state === 'Enabled',
     Description: key.description,
     KeyUsage: key.usage,
     KeyState: state,
-    ...(key.deletionAtMs === undefined ? {} : { DeletionDate: epochSeconds(key.deletionAtMs) }),
+    DeletionDate: key.deletionAtMs,
     Origin: 'AWS_KMS',
     KeyManager: 'CUSTOMER',
     CustomerMasterKeySpec: key.spec,
@@ -24,22 +42,4 @@ export function keyMetadata(key: Key): Readonly<Record<string, unknown>> {
     MultiRegion: false,
     CurrentKeyMaterialId: key.backingKeys.at(-1)?.materialId,
   };
-}
-
-const cloudTrailFormat = new Intl.DateTimeFormat('en-US', {
-  dateStyle: 'medium',
-  timeStyle: 'medium',
-  timeZone: 'UTC',
-});
-
-/** A response as CloudTrail prints it: dates in words (`Aug 10, 2022, 10:38:27 PM`). */
-export function withCloudTrailDates(response: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const printed: Record<string, unknown> = { ...response };
-  for (const [name, value] of Object.entries(response)) {
-    // ICU puts a narrow space before AM and PM.
-    if (name.endsWith('Date') && typeof value === 'number') {
-      printed[name] = cloudTrailFormat.format(value * 1000).replaceAll('\u202f', ' ');
-    }
-  }
-  return printed;
 }

@@ -1,9 +1,9 @@
 // GetKeyPolicy and ListKeyPolicies. A key has one policy, named default.
 import { BridgeError } from '../kernel/errors.js';
+import { anyNumber, list, required, structure, withDefault } from '../shapes/shape.js';
 import { define, keyAt } from './define.js';
 import * as member from './members.js';
-import { paginate } from './pagination.js';
-import { required, struct, text, withDefault } from './shapes.js';
+import { pageInput, pageOutput, paginate } from './pagination.js';
 
 const policyName = 'default';
 
@@ -13,12 +13,10 @@ export const getKeyPolicy = define({
   mutates: false,
   crossAccount: false,
   state: 'any',
-  input: struct({
-    KeyId: required(member.keyId),
-    PolicyName: withDefault(text({ min: 1, max: 128, pattern: '[\\w]+' }), policyName),
-  }),
+  input: structure({ KeyId: required(member.keyId), PolicyName: withDefault(member.policyName, policyName) }),
+  output: structure({ Policy: required(member.policy), PolicyName: required(member.policyName) }),
   targets: (input) => [{ kind: 'key', permission: 'kms:GetKeyPolicy', keyId: input.KeyId, aliases: false }],
-  audited: { request: ['KeyId', 'PolicyName'] },
+  record: { request: ['KeyId', 'PolicyName'] },
   run: (input, call) => {
     const key = keyAt(call, 0);
     if (input.PolicyName !== policyName) {
@@ -34,9 +32,10 @@ export const listKeyPolicies = define({
   mutates: false,
   crossAccount: false,
   state: 'any',
-  input: struct({ KeyId: required(member.keyId), Limit: member.limit, Marker: member.marker }),
+  input: structure({ KeyId: required(member.keyId), ...pageInput }),
+  output: structure({ PolicyNames: required(list(member.policyName, anyNumber)), ...pageOutput }),
   targets: (input) => [{ kind: 'key', permission: 'kms:ListKeyPolicies', keyId: input.KeyId, aliases: false }],
-  audited: { request: ['KeyId', 'Limit', 'Marker'] },
+  record: { request: ['KeyId', 'Limit', 'Marker'] },
   run: async (input) => {
     const { items, ...page } = await paginate('ListKeyPolicies', input, 100, String, ({ after }) =>
       Promise.resolve(after === undefined || after < policyName ? [policyName] : []),

@@ -3,11 +3,11 @@ import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, type Key } from '../model/key.js';
 import { keyArn } from '../kernel/arn.js';
 import { materialOf, recordDeletion } from './backing-key.js';
-import { answerNothing, changedKey, define, keyAt, printChanged, type ChangedKey, type Permission } from './define.js';
-import { epochSeconds, keyMetadata, withCloudTrailDates } from './key-metadata.js';
+import { anyNumber, list, required, structure, withDefault } from '../shapes/shape.js';
+import { changedKey, define, keyAt, type Permission } from './define.js';
+import { keyMetadata, keyMetadataShape } from './key-metadata.js';
 import * as member from './members.js';
-import { paginate } from './pagination.js';
-import { integer, required, struct, withDefault } from './shapes.js';
+import { pageInput, pageOutput, paginate } from './pagination.js';
 
 const dayMs = 86_400_000;
 
@@ -17,11 +17,14 @@ export const describeKey = define({
   mutates: false,
   crossAccount: true,
   state: 'any',
-  input: struct({ KeyId: required(member.keyId), GrantTokens: member.grantTokens }),
+  input: structure({ KeyId: required(member.keyId), GrantTokens: member.grantTokens }),
+  output: structure({ KeyMetadata: required(keyMetadataShape) }),
   targets: (input) => [{ kind: 'key', permission: 'kms:DescribeKey', keyId: input.KeyId, aliases: true }],
-  audited: { request: ['KeyId'] },
+  record: { request: ['KeyId'] },
   run: (_input, call) => Promise.resolve({ KeyMetadata: keyMetadata(keyAt(call, 0)) }),
 });
+
+const keyEntry = structure({ KeyId: required(member.keyId), KeyArn: required(member.arn) });
 
 export const listKeys = define({
   name: 'ListKeys',
@@ -29,9 +32,10 @@ export const listKeys = define({
   mutates: false,
   crossAccount: false,
   state: 'any',
-  input: struct({ Limit: member.limit, Marker: member.marker }),
+  input: structure(pageInput),
+  output: structure({ Keys: required(list(keyEntry, anyNumber)), ...pageOutput }),
   targets: () => [{ kind: 'account', permission: 'kms:ListKeys' }],
-  audited: { request: ['Limit', 'Marker'] },
+  record: { request: ['Limit', 'Marker'] },
   run: async (input, call) => {
     const { items, ...page } = await paginate('ListKeys', input, 100, String, (asked) =>
       call.services.store.keys.list(call, asked),
@@ -46,13 +50,14 @@ export const updateKeyDescription = define({
   mutates: true,
   crossAccount: false,
   state: 'manageable',
-  input: struct({ KeyId: required(member.keyId), Description: required(member.description) }),
+  input: structure({ KeyId: required(member.keyId), Description: required(member.description) }),
   targets: (input) => [{ kind: 'key', permission: 'kms:UpdateKeyDescription', keyId: input.KeyId, aliases: false }],
-  audited: { request: ['KeyId', 'Description'], response: printChanged },
-  answer: answerNothing,
-  run: async (input, call): Promise<ChangedKey> => {
+  output: changedKey.output,
+  noted: changedKey.noted,
+  record: { request: ['KeyId', 'Description'], response: changedKey.response },
+  run: async (input, call) => {
     await call.services.store.keys.update(keyAt(call, 0), (key) => ({ ...key, description: input.Description }));
-    return changedKey(keyAt(call, 0));
+    return changedKey.result(keyAt(call, 0));
   },
 });
 
@@ -64,13 +69,14 @@ function switchKey(name: 'EnableKey' | 'DisableKey', status: 'enabled' | 'disabl
     mutates: true,
     crossAccount: false,
     state: 'manageable',
-    input: struct({ KeyId: required(member.keyId) }),
+    input: structure({ KeyId: required(member.keyId) }),
     targets: (input) => [{ kind: 'key', permission, keyId: input.KeyId, aliases: false }],
-    audited: { request: ['KeyId'], response: printChanged },
-    answer: answerNothing,
-    run: async (_input, call): Promise<ChangedKey> => {
+    output: changedKey.output,
+    noted: changedKey.noted,
+    record: { request: ['KeyId'], response: changedKey.response },
+    run: async (_input, call) => {
       await call.services.store.keys.update(keyAt(call, 0), (key) => ({ ...notPendingDeletion(key), status }));
-      return changedKey(keyAt(call, 0));
+      return changedKey.result(keyAt(call, 0));
     },
   });
 }
@@ -78,31 +84,33 @@ function switchKey(name: 'EnableKey' | 'DisableKey', status: 'enabled' | 'disabl
 export const enableKey = switchKey('EnableKey', 'enabled');
 export const disableKey = switchKey('DisableKey', 'disabled');
 
-interface Scheduled {
-  readonly KeyId: string;
-  readonly DeletionDate: number;
-  readonly KeyState: string;
-  readonly PendingWindowInDays: number;
-}
-
 export const scheduleKeyDeletion = define({
   name: 'ScheduleKeyDeletion',
   readOnly: false,
   mutates: true,
   crossAccount: false,
   state: 'manageable',
-  input: struct({ KeyId: required(member.keyId), PendingWindowInDays: withDefault(integer(1, 365), 30) }),
+  input: structure({
+    KeyId: required(member.keyId),
+    PendingWindowInDays: withDefault(member.pendingWindowInDays, 30),
+  }),
+  output: structure({
+    KeyId: required(member.keyId),
+    DeletionDate: required(member.date),
+    KeyState: required(member.keyState),
+    PendingWindowInDays: required(member.pendingWindowInDays),
+  }),
   targets: (input) => {
     const days = input.PendingWindowInDays;
     if (days < 7 || days > 30)
       throw new BridgeError('ValidationException', 'PendingWindowInDays must be between 7 and 30');
     return [{ kind: 'key', permission: 'kms:ScheduleKeyDeletion', keyId: input.KeyId, aliases: false }];
   },
-  audited: {
+  record: {
     request: ['KeyId', 'PendingWindowInDays'],
-    response: (output: Scheduled) => withCloudTrailDates({ ...output }),
+    response: ['KeyId', 'DeletionDate', 'KeyState', 'PendingWindowInDays'],
   },
-  run: async (input, call): Promise<Scheduled> => {
+  run: async (input, call) => {
     const days = input.PendingWindowInDays;
     // Days that are counted from a clock that is behind are over too soon once it is right.
     if (call.services.clockDoubt() !== undefined)
@@ -120,7 +128,7 @@ export const scheduleKeyDeletion = define({
     if (materialOf(key).length > materialOf(seen).length) await recordDeletion(call.services, key, deletionAtMs);
     return {
       KeyId: arnOfKey(key),
-      DeletionDate: epochSeconds(deletionAtMs),
+      DeletionDate: deletionAtMs,
       KeyState: 'PendingDeletion',
       PendingWindowInDays: days,
     };
@@ -133,9 +141,10 @@ export const cancelKeyDeletion = define({
   mutates: true,
   crossAccount: false,
   state: 'pendingDeletion',
-  input: struct({ KeyId: required(member.keyId) }),
+  input: structure({ KeyId: required(member.keyId) }),
+  output: structure({ KeyId: required(member.keyId) }),
   targets: (input) => [{ kind: 'key', permission: 'kms:CancelKeyDeletion', keyId: input.KeyId, aliases: false }],
-  audited: { request: ['KeyId'], response: (output: { KeyId: string }) => ({ ...output }) },
+  record: { request: ['KeyId'], response: ['KeyId'] },
   run: async (_input, call) => {
     const { services } = call;
     const seen = cancellable(keyAt(call, 0));

@@ -1,15 +1,14 @@
 // Markers of paginated lists: opaque to callers, bounded, and refused when they are not ours or are another operation's.
 import { BridgeError } from '../kernel/errors.js';
+import { boolean, required, type Structure, type ValueOf } from '../shapes/shape.js';
+import * as member from './members.js';
 
-export interface PageInput {
-  readonly Limit: number | undefined;
-  readonly Marker: string | undefined;
-}
+/** Of the input and of the output of a list. */
+export const pageInput = { Limit: member.limit, Marker: member.marker };
+export const pageOutput = { Truncated: required(boolean), NextMarker: member.marker };
 
-export interface PageOutput {
-  readonly Truncated: boolean;
-  readonly NextMarker: string | undefined;
-}
+type PageInput = ValueOf<Structure<typeof pageInput>>;
+type PageOutput = ValueOf<Structure<typeof pageOutput>>;
 
 const prefixOf = (operation: string): string => `m1:${operation}:`;
 

@@ -1,10 +1,10 @@
 // Tags of keys: TagResource, UntagResource, ListResourceTags.
 import { BridgeError } from '../kernel/errors.js';
 import type { Tag } from '../model/key.js';
-import { answerNothing, changedKey, define, keyAt, printChanged, type ChangedKey } from './define.js';
+import { required, structure } from '../shapes/shape.js';
+import { changedKey, define, keyAt } from './define.js';
 import * as member from './members.js';
-import { paginate } from './pagination.js';
-import { required, struct } from './shapes.js';
+import { pageInput, pageOutput, paginate } from './pagination.js';
 
 /** AWS's quota: tags of one key. */
 const maxTags = 50;
@@ -36,12 +36,13 @@ export const tagResource = define({
   mutates: true,
   crossAccount: false,
   state: 'manageable',
-  input: struct({ KeyId: required(member.keyId), Tags: required(member.tags) }),
+  input: structure({ KeyId: required(member.keyId), Tags: required(member.tags) }),
   targets: (input) => [{ kind: 'key', permission: 'kms:TagResource', keyId: input.KeyId, aliases: false }],
-  audited: { request: ['KeyId', 'Tags'], response: printChanged },
-  answer: answerNothing,
+  output: changedKey.output,
+  noted: changedKey.noted,
+  record: { request: ['KeyId', 'Tags'], response: changedKey.response },
   check: (input) => requireValidTags(input.Tags),
-  run: async (input, call): Promise<ChangedKey> => {
+  run: async (input, call) => {
     await call.services.store.keys.update(keyAt(call, 0), (key) => {
       const merged = new Map(key.tags.map((tag) => [tag.TagKey, tag] as const));
       for (const tag of input.Tags) merged.set(tag.TagKey, tag);
@@ -49,7 +50,7 @@ export const tagResource = define({
       requireFewTags(tags);
       return { ...key, tags };
     });
-    return changedKey(keyAt(call, 0));
+    return changedKey.result(keyAt(call, 0));
   },
 });
 
@@ -59,18 +60,19 @@ export const untagResource = define({
   mutates: true,
   crossAccount: false,
   state: 'manageable',
-  input: struct({ KeyId: required(member.keyId), TagKeys: required(member.tagKeys) }),
+  input: structure({ KeyId: required(member.keyId), TagKeys: required(member.tagKeys) }),
   targets: (input) => [{ kind: 'key', permission: 'kms:UntagResource', keyId: input.KeyId, aliases: false }],
-  audited: { request: ['KeyId', 'TagKeys'], response: printChanged },
-  answer: answerNothing,
+  output: changedKey.output,
+  noted: changedKey.noted,
+  record: { request: ['KeyId', 'TagKeys'], response: changedKey.response },
   check: (input) => input.TagKeys.forEach(requireUnreserved),
-  run: async (input, call): Promise<ChangedKey> => {
+  run: async (input, call) => {
     const removed = new Set(input.TagKeys);
     await call.services.store.keys.update(keyAt(call, 0), (key) => ({
       ...key,
       tags: key.tags.filter((tag) => !removed.has(tag.TagKey)),
     }));
-    return changedKey(keyAt(call, 0));
+    return changedKey.result(keyAt(call, 0));
   },
 });
 
@@ -80,9 +82,10 @@ export const listResourceTags = define({
   mutates: false,
   crossAccount: false,
   state: 'any',
-  input: struct({ KeyId: required(member.keyId), Limit: member.limit, Marker: member.marker }),
+  input: structure({ KeyId: required(member.keyId), ...pageInput }),
+  output: structure({ Tags: required(member.tags), ...pageOutput }),
   targets: (input) => [{ kind: 'key', permission: 'kms:ListResourceTags', keyId: input.KeyId, aliases: false }],
-  audited: { request: ['KeyId', 'Limit', 'Marker'] },
+  record: { request: ['KeyId', 'Limit', 'Marker'] },
   run: async (input, call) => {
     const tags = [...keyAt(call, 0).tags].sort((a, b) => (a.TagKey < b.TagKey ? -1 : 1));
     const { items, ...page } = await paginate(

@@ -1,7 +1,7 @@
 // The straight line. Every request travels it, in this order, and leaves exactly one audit record, on disk before the answer leaves; only
 // floods that were turned away before any work was done for them are counted instead.
 import { BridgeError } from '../kernel/errors.js';
-import type { Services } from '../operations/define.js';
+import type { AnyOperation, Services } from '../operations/define.js';
 import type { AuditKind } from '../ports/audit.js';
 import { authorize } from './authorize.js';
 import { type AccountBudget, type Budgets, OverBudget } from './budgets.js';
@@ -19,7 +19,8 @@ export interface Line {
 }
 
 export type Outcome =
-  | { readonly requestId: string; readonly output: object | undefined }
+  /** `result`: what the operation's output shape and the record are written from. */
+  | { readonly requestId: string; readonly operation: AnyOperation; readonly result: object }
   | { readonly requestId: string; readonly error: BridgeError };
 
 export async function perform(line: Line, incoming: Incoming): Promise<Outcome> {
@@ -49,9 +50,9 @@ export async function perform(line: Line, incoming: Incoming): Promise<Outcome> 
       throw dryRun();
     }
     if (operation.mutates) await append(line, budget, 'intent', trail.intent());
-    const output = await operation.run(input, call);
-    await append(line, budget, 'event', trail.success(output));
-    return { requestId, output: operation.answer === undefined ? output : operation.answer(output) };
+    const result = await operation.run(input, call);
+    await append(line, budget, 'event', trail.success(result));
+    return { requestId, operation, result };
   } catch (thrown) {
     const error = asBridgeError(line, thrown);
     return { requestId, error: await recordFailure(line, budget, trail, incoming.sourceIp, error) };

@@ -1,5 +1,5 @@
 // What the audit will say of one call: filled in step by step, so that a call that fails anywhere leaves what was known by then.
-// Only members an operation lists reach the log; secrets and plaintexts are in none of the lists.
+// Only members an operation lists reach the log; a secret cannot be listed.
 import type { Clock } from '../kernel/clock.js';
 import type { BridgeError } from '../kernel/errors.js';
 import type { Random } from '../kernel/random.js';
@@ -7,13 +7,13 @@ import {
   aliasResourceJson,
   auditRecord,
   keyResourceJson,
+  madeKeyResourceJson,
   resourcesJson,
   rootIdentityJson,
   unknownIdentityJson,
   type AuditRecordParts,
 } from '../model/audit-record.js';
 import type { AnyOperation, Input } from '../operations/define.js';
-import { lowerFirst } from '../operations/shapes.js';
 import type { Caller } from '../ports/authenticator.js';
 import type { Incoming } from './incoming.js';
 import type { Resolved } from './resolve.js';
@@ -23,13 +23,6 @@ export interface TrailStart {
   readonly incoming: Incoming;
   readonly defaultRegion: string;
 }
-
-interface FieldNames {
-  readonly request: readonly (readonly [member: string, printed: string])[];
-  readonly additional: readonly (readonly [member: string, printed: string])[];
-}
-
-const fieldNames = new WeakMap<AnyOperation, FieldNames>();
 
 export class Trail {
   readonly #start: TrailStart;
@@ -71,15 +64,13 @@ export class Trail {
     return auditRecord(this.#parts('null'));
   }
 
-  success(output: object | undefined): string {
+  success(result: object): string {
     const operation = this.#operation;
-    const response = operation?.audited.response?.(output);
-    const responseJson = response === undefined ? 'null' : JSON.stringify(lowerMembers(response));
-    const made = operation?.audited.made?.(output);
-    const additional = operation === undefined || output === undefined ? [] : namesOf(operation).additional;
-    const additionalJson = additional.length === 0 ? undefined : JSON.stringify(pick(output ?? {}, additional));
-    const resources = made === undefined ? this.#resourcesJson() : resourcesJson([keyResourceJson(made)]);
-    return auditRecord(this.#parts(responseJson, resources, additionalJson));
+    const made = operation?.made?.(result);
+    const resources =
+      made === undefined ? this.#resourcesJson() : resourcesJson([madeKeyResourceJson(made.arn, made.accountId)]);
+    const { response, additional } = operation?.print ?? {};
+    return auditRecord(this.#parts(response?.(result) ?? 'null', resources, additional?.(result)));
   }
 
   failure(error: BridgeError): string {
@@ -105,8 +96,7 @@ export class Trail {
       userAgent: incoming.userAgent,
       userIdentityJson:
         caller === undefined ? unknownIdentityJson(incoming.claimedKeyId()) : rootIdentityJson(caller.principal),
-      requestParametersJson:
-        operation === undefined || this.#input === undefined ? 'null' : requestJson(operation, this.#input),
+      requestParametersJson: this.#input === undefined ? 'null' : (operation?.print.request?.(this.#input) ?? 'null'),
       responseElementsJson,
       additionalEventDataJson,
       errorCode: error?.code,
@@ -126,48 +116,6 @@ export class Trail {
     const accountId = this.#caller?.principal.accountId;
     return resourcesOf(this.#resources.filter(({ key }) => key === undefined || key.accountId === accountId));
   }
-}
-
-function namesOf(operation: AnyOperation): FieldNames {
-  let names = fieldNames.get(operation);
-  if (names === undefined) {
-    const pairs = (members: readonly string[] = []) => members.map((member) => [member, lowerFirst(member)] as const);
-    names = { request: pairs(operation.audited.request), additional: pairs(operation.audited.additional) };
-    fieldNames.set(operation, names);
-  }
-  return names;
-}
-
-function requestJson(operation: AnyOperation, input: Input): string {
-  const names = namesOf(operation).request;
-  return names.length === 0 ? 'null' : JSON.stringify(pick(input, names));
-}
-
-/**
- * Members with a value; false and empty maps are left out, as CloudTrail leaves out what the caller did not send. The names in a map are
- * the caller's own and stay as they are.
- */
-function pick(source: object, names: FieldNames['request']): Record<string, unknown> {
-  const picked: Record<string, unknown> = {};
-  for (const [member, printed] of names) {
-    const value = (source as Record<string, unknown>)[member];
-    if (value !== undefined && value !== false && !isEmpty(value))
-      picked[printed] = Array.isArray(value) ? lowerMembers(value) : value;
-  }
-  return picked;
-}
-
-function isEmpty(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  for (const _ in value) return false;
-  return true;
-}
-
-/** CloudTrail prints members in lower camel case at every depth. */
-function lowerMembers(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(lowerMembers);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [lowerFirst(name), lowerMembers(member)]));
 }
 
 function resourcesOf(resources: readonly Resolved[]): string {

@@ -4,10 +4,12 @@ import { BridgeError } from '../../kernel/errors.js';
 import type { Service } from '../../model/service.js';
 import type { AnyOperation, Input } from '../../operations/define.js';
 import { operations } from '../../operations/index.js';
-import { readInput } from '../../operations/shapes.js';
 import type { Incoming } from '../../pipeline/incoming.js';
 import type { Outcome } from '../../pipeline/perform.js';
 import type { Caller, Claim } from '../../ports/authenticator.js';
+import type { Structure } from '../../shapes/shape.js';
+import { inputReader, type InputReader } from '../../shapes/read.js';
+import { json11, writer, type Writer } from '../../shapes/write.js';
 import type { Connection } from './connections.js';
 import { errorBody, statusOf } from './errors.js';
 import { parseJson, parseNumbersAsText } from './json.js';
@@ -19,6 +21,23 @@ const byTarget: ReadonlyMap<string, AnyOperation> = new Map(
     [...operations[service]].map(([name, operation]) => [`${prefixes[service]}.${name}`, operation] as const),
   ),
 );
+/** How this protocol reads and writes what an operation takes and answers. */
+interface Codec {
+  readonly read: InputReader<Structure>;
+  /** Without one the body is empty. */
+  readonly write: Writer<object> | undefined;
+}
+
+const codecs: ReadonlyMap<AnyOperation, Codec> = new Map(
+  [...byTarget.values()].map((operation) => [
+    operation,
+    {
+      read: inputReader(operation.input),
+      write: operation.output === 'nothing' ? undefined : writer(operation.output, json11),
+    },
+  ]),
+);
+
 /** An operation that is not served is named in the audit all the same. */
 const unservedTarget = /^TrentService\.([A-Za-z]{1,64})$/;
 const contentType = 'application/x-amz-json-1.1';
@@ -78,7 +97,7 @@ export class JsonCall implements Incoming {
 
   input(operation: AnyOperation): Input {
     const body = this.#body;
-    return readInput(operation.input, parseJson(body), () => parseNumbersAsText(body));
+    return codecOf(operation).read(parseJson(body), () => parseNumbersAsText(body));
   }
 
   claimedKeyId(): string | undefined {
@@ -96,7 +115,7 @@ export interface Answer {
 
 export function answerOf(outcome: Outcome): Answer {
   const failed = 'error' in outcome;
-  const text = failed ? errorBody(outcome.error) : outcome.output === undefined ? '' : encode(outcome.output);
+  const text = failed ? errorBody(outcome.error) : (codecOf(outcome.operation).write?.(outcome.result) ?? '');
   const headers = [
     'Content-Type',
     contentType,
@@ -106,6 +125,12 @@ export function answerOf(outcome: Outcome): Answer {
     outcome.requestId,
   ];
   return { status: failed ? statusOf(outcome.error.code) : 200, headers, text };
+}
+
+function codecOf(operation: AnyOperation): Codec {
+  const codec = codecs.get(operation);
+  if (codec === undefined) throw new Error(`${operation.name} is not spoken here`);
+  return codec;
 }
 
 /** Its Content-Length, which the parser has checked; undefined without one. */
@@ -121,12 +146,4 @@ function headerOf(rawHeaders: readonly string[], name: string): string | undefin
     if (candidate.length === name.length && candidate.toLowerCase() === name) return rawHeaders[i + 1];
   }
   return undefined;
-}
-
-/** Blobs are base64; they stand at the top level of every output that has any. */
-function encode(output: object): string {
-  const members: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(output))
-    members[name] = Buffer.isBuffer(value) ? value.toString('base64') : value;
-  return JSON.stringify(members);
 }

@@ -1,9 +1,11 @@
 // Generated documents are what the registry makes of them today.
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { operationsTable } from '../../../scripts/operations-table.mjs';
+import { operationSchemas, operationsTable } from '../../../scripts/operations-table.mjs';
 import { operations } from '../../../src/operations/index.js';
+import { schemaOf } from '../../../src/shapes/schema.js';
 
-it('the table of operations is current (npm run generate)', () => {
+it('the table of operations and their schemas are current (npm run generate)', () => {
   expect(readFileSync('docs/generated/operations.md', 'utf8')).toBe(operationsTable(operations.kms));
+  expect(readFileSync('docs/generated/schemas.json', 'utf8')).toBe(operationSchemas(operations.kms, schemaOf));
 });

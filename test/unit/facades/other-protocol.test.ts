@@ -2,10 +2,10 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { BridgeError } from '../../../src/kernel/errors.js';
 import { operations } from '../../../src/operations/index.js';
-import { readInput } from '../../../src/operations/shapes.js';
 import type { Incoming } from '../../../src/pipeline/incoming.js';
 import { type Line, perform } from '../../../src/pipeline/perform.js';
 import type { Facade } from '../../../src/ports/facade.js';
+import { inputReader } from '../../../src/shapes/read.js';
 import { accounts, region, startLine, type TestLine } from '../../support/line.js';
 
 let line: TestLine;
@@ -31,7 +31,7 @@ const calling = (words: string, accountId: string | undefined): Incoming => {
     proved: () => undefined,
     operation: () => operations.kms.get(name)!,
     input: (operation) =>
-      readInput(operation.input, Object.fromEntries(members.map((member) => member.split('=') as [string, string]))),
+      inputReader(operation.input)(Object.fromEntries(members.map((member) => member.split('=') as [string, string]))),
     claimedKeyId: () => undefined,
   };
 };
@@ -40,7 +40,7 @@ const calling = (words: string, accountId: string | undefined): Incoming => {
 const words: Facade<{ readonly line: Line; readonly say: string; readonly heard: string[] }> = {
   async listen({ line, say, heard }) {
     const outcome = await perform(line, calling(say, accounts.first));
-    heard.push('error' in outcome ? outcome.error.code : JSON.stringify(outcome.output));
+    heard.push('error' in outcome ? outcome.error.code : JSON.stringify(outcome.result));
     return { drain: () => Promise.resolve() };
   },
 };

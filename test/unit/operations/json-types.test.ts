@@ -1,7 +1,7 @@
 // JSON of the wrong type: AWS's words for each, as they were recorded from it, and what is taken though it is of another type.
 import { describe, expect, it } from 'vitest';
 import { operations } from '../../../src/operations/index.js';
-import { readInput } from '../../../src/operations/shapes.js';
+import { inputReader } from '../../../src/shapes/read.js';
 import { answer } from './answer.js';
 
 const encrypt = (input: object): string => answer('Encrypt', { KeyId: 'x', Plaintext: 'YQ==', ...input });
@@ -48,14 +48,14 @@ describe('a value of the wrong type', () => {
 
 describe('what is taken all the same', () => {
   it('cuts the fraction off a whole number', () => {
-    expect(readInput(operations.kms.get('ListKeys')!.input, { Limit: 1.5 })).toMatchObject({ Limit: 1 });
+    expect(inputReader(operations.kms.get('ListKeys')!.input)({ Limit: 1.5 })).toMatchObject({ Limit: 1 });
     expect(answer('ListKeys', { Limit: 0.5 })).toMatch(/^ValidationException: .*Value '0' at 'limit'/);
   });
 
   it('prints numbers and booleans of an encryption context', () => {
     const EncryptionContext = { a: 1, b: true, c: false, d: 'x' };
     const input = { KeyId: 'x', Plaintext: 'YQ==', EncryptionContext };
-    expect(readInput(operations.kms.get('Encrypt')!.input, input)).toMatchObject({
+    expect(inputReader(operations.kms.get('Encrypt')!.input)(input)).toMatchObject({
       EncryptionContext: { a: '1', b: 'true', c: 'false', d: 'x' },
     });
   });
