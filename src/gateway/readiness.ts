@@ -39,6 +39,7 @@ export function createReadiness(
     const { open, unproven } = connections.state();
     metrics.connections(open, unproven);
     metrics.integrityFailures(store.integrityFailures().length);
+    metrics.cache(store.cache());
     const { damagedLanes, records, endedAtMs } = verification.state();
     metrics.auditVerified(damagedLanes, records, endedAtMs);
     for (const { region } of config.regions) {

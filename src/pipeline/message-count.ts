@@ -48,6 +48,8 @@ export function createMessageCount(services: Counting): (key: Key) => Promise<Ke
     }
     const oldest = left.keys().next();
     if (before === undefined && left.size >= maxRemembered && oldest.done !== true) left.delete(oldest.value);
+    // To the end of those to be forgotten.
+    left.delete(materialId);
     left.set(materialId, { messages, block: messages });
     return key;
   };

@@ -102,6 +102,15 @@ export interface LeaseStore {
   take(name: string, holder: string, ttlMs: number): Promise<boolean>;
 }
 
+/** Since the start. */
+export interface CacheCounts {
+  /** Rows, and times everything, that were forgotten for others' commits. */
+  readonly rows: number;
+  readonly all: number;
+  /** How often the database was asked for what was not in memory. */
+  readonly reads: number;
+}
+
 export interface Store {
   readonly keys: KeyStore;
   readonly aliases: AliasStore;
@@ -113,6 +122,7 @@ export interface Store {
   fault(): string | undefined;
   /** Rows found with a broken seal since the start, `table:id`, at most 100. */
   integrityFailures(): readonly string[];
+  cache(): CacheCounts;
   /** What is wrong when the Region's token does not hold the keys that this store was sealed with; undefined when nothing is. */
   wrongToken(region: string): Promise<string | undefined>;
   close(): Promise<void>;

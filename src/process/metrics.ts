@@ -13,6 +13,8 @@ export interface Metrics {
   tokenWaiting(region: string, calls: number): void;
   clockBelieved(believed: boolean): void;
   integrityFailures(count: number): void;
+  /** Since the start. */
+  cache(counts: { readonly reads: number; readonly rows: number; readonly all: number }): void;
   /** `endedAtMs` undefined: no verification has ended yet. */
   auditVerified(damagedLanes: number, records: number, endedAtMs: number | undefined): void;
   /** `reason`: one of a closed set. */
@@ -52,6 +54,12 @@ export function createMetrics(): Metrics {
   const integrity = gauge(
     'hsm_bridge_integrity_failures',
     'Rows of the store found with a broken seal since the start.',
+  );
+  const cacheReads = gauge('hsm_bridge_cache_reads', 'Rows read from the store since the start, not being in memory.');
+  const cacheDrops = gauge(
+    'hsm_bridge_cache_drops',
+    'Rows forgotten since the start, and times that all were, for commits of others than this gateway.',
+    'what',
   );
   const damaged = gauge(
     'hsm_bridge_audit_damaged',
@@ -100,6 +108,11 @@ export function createMetrics(): Metrics {
     tokenWaiting: (region, calls) => waiting.set({ region }, calls),
     clockBelieved: (believed) => clock.set(believed ? 1 : 0),
     integrityFailures: (count) => integrity.set(count),
+    cache({ reads, rows, all }) {
+      cacheReads.set(reads);
+      cacheDrops.set({ what: 'row' }, rows);
+      cacheDrops.set({ what: 'all' }, all);
+    },
     auditVerified(damagedLanes, records, endedAtMs) {
       damaged.set(damagedLanes);
       verified.set(records);

@@ -2,6 +2,15 @@
 import type { Kysely, Transaction } from 'kysely';
 import type { PlainTables } from './plain-tables.js';
 
+/** Rows by what keeps them and id, `keys:…`; 'all' when it cannot be said which. */
+export type Changed = readonly string[] | 'all';
+
+/** What a transaction came to, and which rows it changed: everybody who keeps them hears of it. */
+export interface Written<T> {
+  readonly result: T;
+  readonly changed: Changed;
+}
+
 /**
  * Queries fail with BridgeError KMSInternalException (the database's own error is its `cause`); a value that the database cannot
  * hold fails before it reaches the driver. Transactions see no other writer between their first statement and their commit.
@@ -10,13 +19,16 @@ export interface Backend {
   /** For reads. */
   readonly db: Kysely<PlainTables>;
   /** One transaction, durable when it resolves. `work` begins again from its first statement when the database asks for that. */
-  write<T>(work: (trx: Transaction<PlainTables>) => Promise<T>): Promise<T>;
-  /** Why every query fails: the schema is not the one that this version makes. Known after `changedElsewhere` and in each transaction. */
+  write<T>(work: (trx: Transaction<PlainTables>) => Promise<Written<T>>): Promise<T>;
+  /** Why every query fails: the schema is not the one that this version makes. Known after `changes` and in each transaction. */
   fault(): string | undefined;
   /** False when nobody has committed since the last call; true costs nothing but a closer look. Takes half a microsecond. */
   mayHaveChanged(): boolean;
-  /** True when another connection committed since the last call. Throws when it could not look. */
-  changedElsewhere(): boolean;
+  /**
+   * What other connections have committed since the last call, by their notices; 'all' when there is a commit without one, as somebody
+   * makes who writes past the daemon. Throws when it could not look. A promise where the database is not in this process.
+   */
+  changes(): Changed | Promise<Changed>;
   close(): Promise<void>;
 }
 

@@ -24,6 +24,7 @@ export class ReadCache<V> {
   readonly #entries = new Map<string, Entry<V>>();
   #generation = 0;
   #epoch = 0;
+  #reads = 0;
 
   /** `sizeOf`: bytes that a value holds. */
   constructor(memory: BoundedMemory, sizeOf: (value: V) => number) {
@@ -36,6 +37,11 @@ export class ReadCache<V> {
     return this.#generation;
   }
 
+  /** How often something was read that was not there. */
+  get reads(): number {
+    return this.#reads;
+  }
+
   get(id: string): Promise<V | undefined> | undefined {
     const entry = this.#entries.get(id);
     if (entry?.epoch !== this.#epoch) return undefined;
@@ -45,6 +51,7 @@ export class ReadCache<V> {
 
   /** Reads and keeps; who asks for the same meanwhile gets the same promise. A failed read is not kept. */
   load(id: string, read: () => Promise<V | undefined>): Promise<V | undefined> {
+    this.#reads++;
     const reading = this.#readCurrent(read);
     const entry: Entry<V> = { reading, epoch: this.#epoch, kept: undefined, value: undefined };
     this.#forget(id);

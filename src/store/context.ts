@@ -18,7 +18,10 @@ export const writeAttempts = 25;
 
 /** A sealed table, or an index over one, as the others see it. */
 export interface Shared extends Keeper {
+  /** Another number after each change of what it keeps. */
   readonly generation: number;
+  /** How often it had to ask the database. */
+  readonly reads: number;
   clear(): void;
   removeOfKey(write: Write, ref: KeyRef): Promise<void>;
 }

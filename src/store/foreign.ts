@@ -49,8 +49,13 @@ export class ForeignRows implements ForeignStore {
   }
 
   #once(id: string, region: string, read: (standIns: StandIns) => Promise<Key>): Promise<Key | undefined> {
-    const { tables, watch } = this.#context;
-    watch.look();
+    const { watch } = this.#context;
+    const looking = watch.look();
+    return looking === undefined ? this.#known(id, region, read) : looking.then(() => this.#known(id, region, read));
+  }
+
+  #known(id: string, region: string, read: (standIns: StandIns) => Promise<Key>): Promise<Key | undefined> {
+    const { tables } = this.#context;
     // All answers, at any change: to drop those of the changed row alone would tell that it is there.
     const changes = tables.reduce((sum, { generation }) => sum + generation, 0);
     if (changes !== this.#changes) {

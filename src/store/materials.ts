@@ -8,6 +8,7 @@ import type { TableAtWork } from './sealed-table.js';
 import type { Write } from './writes.js';
 
 export class Materials implements Shared {
+  readonly name = 'materials';
   readonly #context: StoreContext;
   readonly #keys: TableAtWork<typeof keys>;
   /** By Region and CKA_ID, and by Region, account and CKA_ID; null: it is not that account's. */
@@ -21,7 +22,7 @@ export class Materials implements Shared {
   }
 
   async find(region: string, ckaId: string, accountId?: string): Promise<Key | undefined> {
-    this.#context.watch.look();
+    await this.#context.watch.look();
     const id = materialId(region, ckaId, accountId);
     const known = this.#cache.get(id) ?? this.#cache.load(id, () => this.#own(region, ckaId, accountId));
     return (await known) ?? undefined;
@@ -83,6 +84,10 @@ export class Materials implements Shared {
 
   get generation(): number {
     return this.#cache.generation;
+  }
+
+  get reads(): number {
+    return this.#cache.reads;
   }
 
   drop(id: string): void {

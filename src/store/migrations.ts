@@ -5,6 +5,8 @@ import { sql, type Kysely, type RawBuilder } from 'kysely';
 export interface ColumnTypes {
   readonly integer: RawBuilder<unknown>;
   readonly blob: RawBuilder<unknown>;
+  /** Numbers rows as they come, one more each time, when it is the primary key. */
+  readonly sequence: RawBuilder<unknown>;
   /** Ends each CREATE TABLE. */
   readonly tableEnd: RawBuilder<unknown>;
 }
@@ -124,4 +126,15 @@ export async function pages(db: Kysely<unknown>): Promise<void> {
   await sql`create index keys_without_material on keys (region, account_id, key_id) where material_missing = 1`.execute(
     db,
   );
+}
+
+/** What each commit changed. */
+export async function changes(db: Kysely<unknown>, types: ColumnTypes): Promise<void> {
+  await db.schema
+    .createTable('changes')
+    .addColumn('seq', types.sequence, (c) => c.primaryKey())
+    .addColumn('writer', 'text', (c) => c.notNull())
+    .addColumn('changed', 'text', (c) => c.notNull())
+    .modifyEnd(types.tableEnd)
+    .execute();
 }

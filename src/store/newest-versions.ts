@@ -1,6 +1,6 @@
 // The newest version of each row that this process has seen: an older one, however well sealed, was put back by another hand.
 
-/** About 250 bytes each, 4 MB a table. Beyond it the ids that were noted first are forgotten. */
+/** About 250 bytes each, 4 MB a table. Beyond it the ids that were not seen for longest are forgotten. */
 const maxIds = 16_384;
 
 interface Version {
@@ -26,9 +26,10 @@ export class NewestVersions {
 
   note(id: string, { created_at_ms, version }: Version): void {
     const seen = this.#seen.get(id);
-    if (seen?.version === version && seen.created_at_ms === created_at_ms) return;
     const oldest = this.#seen.keys().next();
     if (seen === undefined && this.#seen.size >= maxIds && oldest.done !== true) this.#seen.delete(oldest.value);
+    // To the end of those to be forgotten.
+    this.#seen.delete(id);
     this.#seen.set(id, { created_at_ms, version });
   }
 }

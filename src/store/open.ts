@@ -5,7 +5,7 @@ import { systemRandom, type Random } from '../kernel/random.js';
 import { systemTimers, type Timers } from '../kernel/timers.js';
 import type { Store } from '../ports/store.js';
 import type { Tokens } from '../ports/token.js';
-import type { Backend, OnFault } from './backend.js';
+import type { Backend, Changed, OnFault } from './backend.js';
 import { rowMemoryBytes, type Shared, type StoreContext } from './context.js';
 import { LeaseRows, UsageRows } from './counters.js';
 import { DaemonKeys } from './daemon-keys.js';
@@ -14,7 +14,7 @@ import { RowSeals, type OnBroken } from './seal.js';
 import { openSqlite } from './sqlite/open.js';
 import { createStores, sealedTables } from './tables.js';
 import { ChangeWatch } from './watch.js';
-import { Writes } from './writes.js';
+import { dropNamed, Writes } from './writes.js';
 
 export interface StoreOptions {
   /** The SQLite file; its folder must exist. */
@@ -37,7 +37,7 @@ export interface StoreOptions {
 /** Fails with StoreOpenError. No token is used before the first read or write of a sealed row. */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const tables: Shared[] = [];
-  const backend = await openSqlite(options.path, (fault) => {
+  const backend = await openSqlite(options.path, options.random ?? systemRandom, (fault) => {
     for (const table of tables) table.clear();
     options.onFault(fault);
   });
@@ -54,7 +54,13 @@ export function storeOn(backend: Backend, tables: Shared[], options: Omit<StoreO
   const parts = { db, writes, tables, tokens, clock, defaultRegion };
   const daemonKeys = new DaemonKeys({ ...parts, tables: sealedTables, leases, timers, random });
   const seals = new RowSeals(tokens, daemonKeys, onBroken);
-  const onChange = (): void => {
+  const forgotten = { rows: 0, all: 0 };
+  const onChange = (changed: Changed): void => {
+    if (changed !== 'all' && dropNamed(tables, changed)) {
+      forgotten.rows += changed.length;
+      return;
+    }
+    forgotten.all += 1;
     for (const table of tables) table.clear();
   };
   const watch = new ChangeWatch({ backend, clock, timers, pollMs, shared, onChange });
@@ -67,6 +73,7 @@ export function storeOn(backend: Backend, tables: Shared[], options: Omit<StoreO
     leases,
     fault: () => backend.fault(),
     integrityFailures: () => seals.failures(),
+    cache: () => ({ ...forgotten, reads: tables.reduce((sum, { reads }) => sum + reads, 0) }),
     wrongToken: (region) => daemonKeys.wrongToken(region),
     close() {
       watch.stop();

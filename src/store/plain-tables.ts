@@ -1,4 +1,5 @@
 // The tables without a seal, as the query builder sees them: nothing in them decides access.
+import type { Generated } from 'kysely';
 
 /** An index over `keys.backing_keys`: what it names is believed only when the sealed key row says the same. */
 interface MaterialRow {
@@ -28,10 +29,20 @@ interface LeaseRow {
   readonly expires_at_ms: number;
 }
 
+/** What each commit of a gateway changed, for the others (sqlite/notices.ts). */
+interface ChangeRow {
+  readonly seq: Generated<number>;
+  /** The connection that committed. */
+  readonly writer: string;
+  /** A JSON array of names of rows, or `"all"`. */
+  readonly changed: string;
+}
+
 /** A store adds its sealed table for its own queries. */
 export interface PlainTables {
   materials: MaterialRow;
   tokens: TokenRow;
   usage: UsageRow;
   leases: LeaseRow;
+  changes: ChangeRow;
 }

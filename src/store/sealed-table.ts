@@ -33,6 +33,10 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
     context.tables.push(this);
   }
 
+  get name(): string {
+    return this.description.name;
+  }
+
   /** The row's name: its key's values. */
   idOf(key: Pick<RowOf<C>, K>): string {
     return this.description.key.map((column) => String(key[column])).join('/');
@@ -40,7 +44,11 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
 
   /** What the row means, from memory when it is there. `id` is what `idOf` makes of the key, made in the quickest way: a hit does nothing else. */
   find(id: string, key: Pick<RowOf<C>, K>): Promise<V | undefined> {
-    this.#context.watch.look();
+    const looking = this.#context.watch.look();
+    return looking === undefined ? this.#known(id, key) : looking.then(() => this.#known(id, key));
+  }
+
+  #known(id: string, key: Pick<RowOf<C>, K>): Promise<V | undefined> {
     return (
       this.#cache.get(id) ??
       this.#cache.load(id, async () => {
@@ -164,6 +172,10 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
   /** Another number after each change: what was derived from the rows before is out of date. */
   get generation(): number {
     return this.#cache.generation;
+  }
+
+  get reads(): number {
+    return this.#cache.reads;
   }
 
   drop(id: string): void {

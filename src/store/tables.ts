@@ -6,7 +6,7 @@ import type { StoreContext } from './context.js';
 import { CredentialRows, credentials } from './credentials.js';
 import { keys } from './key-row.js';
 import { KeyRows } from './keys.js';
-import { first, pages, type ColumnTypes } from './migrations.js';
+import { changes, first, pages, type ColumnTypes } from './migrations.js';
 
 export const sealedTables = [keys, aliases, credentials];
 
@@ -20,4 +20,5 @@ export const createStores = (context: StoreContext) => ({
 export const migrations = (types: ColumnTypes): Record<string, Migration> => ({
   '0001-first': { up: (db) => first(db, types) },
   '0002-pages': { up: pages },
+  '0003-changes': { up: (db) => changes(db, types) },
 });

@@ -1,7 +1,7 @@
 // Looks whether another process changed the database, so that nothing is served that was changed before it was asked for.
 import type { MonotonicClock } from '../kernel/clock.js';
 import type { Cancel, Timers } from '../kernel/timers.js';
-import type { Backend } from './backend.js';
+import type { Backend, Changed } from './backend.js';
 
 export interface ChangeWatchOptions {
   readonly backend: Backend;
@@ -11,8 +11,8 @@ export interface ChangeWatchOptions {
   readonly pollMs: number;
   /** Other gateways write too: then each read looks. Otherwise nobody should, and the timer's look is enough. */
   readonly shared: boolean;
-  /** Must make everything be read afresh. */
-  readonly onChange: () => void;
+  /** Must make what was changed be read afresh. */
+  readonly onChange: (changed: Changed) => void;
 }
 
 export class ChangeWatch {
@@ -23,31 +23,39 @@ export class ChangeWatch {
   constructor(options: ChangeWatchOptions) {
     this.#options = options;
     this.#checkedAtMs = options.clock.monotonicMs();
-    this.#cancelLooks = options.timers.every(options.pollMs, () => this.#check());
+    this.#cancelLooks = options.timers.every(options.pollMs, () => void this.#check());
   }
 
   /**
    * Before a cached value is served. A gateway commits a change before it answers, so who looks when a request comes in sees what was
-   * answered before it was sent. A gateway on its own only makes up for a timer that a busy event loop kept waiting.
+   * answered before it was sent. The promise, if there is one, is to be waited for. A gateway on its own only makes up for a timer that a busy event loop kept waiting.
    */
-  look(): void {
+  look(): Promise<void> | undefined {
     const { backend, clock, pollMs, shared } = this.#options;
-    if (shared ? backend.mayHaveChanged() : clock.monotonicMs() - this.#checkedAtMs > 2 * pollMs) this.#check();
+    return (shared ? backend.mayHaveChanged() : clock.monotonicMs() - this.#checkedAtMs > 2 * pollMs)
+      ? this.#check()
+      : undefined;
   }
 
   stop(): void {
     this.#cancelLooks();
   }
 
-  #check(): void {
+  /** A promise only where the database has to be waited for. */
+  #check(): Promise<void> | undefined {
     const { backend, clock, onChange } = this.#options;
     this.#checkedAtMs = clock.monotonicMs();
-    let changed = true;
+    const tell = (changed: Changed): void => {
+      if (changed.length > 0) onChange(changed);
+    };
+    // Who could not look must not go on as if nothing had changed; the reads that follow report the database's error.
     try {
-      changed = backend.changedElsewhere();
+      const changed = backend.changes();
+      if (changed instanceof Promise) return changed.then(tell).catch(() => onChange('all'));
+      tell(changed);
     } catch {
-      // Who could not look must not go on as if nothing had changed; the reads that follow report the database's error.
+      onChange('all');
     }
-    if (changed) onChange();
+    return undefined;
   }
 }

@@ -3,8 +3,11 @@ import type { Transaction } from 'kysely';
 import type { Backend } from './backend.js';
 import type { PlainTables } from './plain-tables.js';
 
-/** Forgets what it keeps of the row. */
+/** Keeps something of rows. */
 export interface Keeper {
+  /** By which the keepers of other gateways are told. */
+  readonly name: string;
+  /** Forgets what it keeps of the row. */
   drop(id: string): void;
 }
 
@@ -48,7 +51,8 @@ export class Writes {
     try {
       const { write, result } = await this.#backend.write(async (trx) => {
         const write = new Write(trx, touched);
-        return { write, result: await work(write) };
+        const result = await work(write);
+        return { result: { write, result }, changed: namesOf(touched) };
       });
       write.committed();
       return result;
@@ -56,4 +60,19 @@ export class Writes {
       for (const [keeper, ids] of touched) for (const id of ids) keeper.drop(id);
     }
   }
+}
+
+const namesOf = (touched: ReadonlyMap<Keeper, ReadonlySet<string>>): string[] =>
+  [...touched].flatMap(([{ name }, ids]) => [...ids].map((id) => `${name}:${id}`));
+
+/** Lets the keepers forget what another gateway has changed. False when a name is none of theirs: they do not know what to forget then. */
+export function dropNamed(keepers: readonly Keeper[], changed: readonly string[]): boolean {
+  let known = true;
+  for (const row of changed) {
+    const end = row.indexOf(':');
+    const keeper = keepers.find(({ name }) => name === row.slice(0, end));
+    if (keeper === undefined) known = false;
+    else keeper.drop(row.slice(end + 1));
+  }
+  return known;
 }

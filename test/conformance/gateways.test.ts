@@ -94,3 +94,39 @@ describe('a change that one gateway has answered', () => {
     expect(late).toEqual([]);
   });
 });
+
+/** Of the first gateway, which has the admin port. */
+async function cacheOfFirst(): Promise<{ reads: number; all: number }> {
+  const { text } = await daemon.admin('/metrics');
+  const valueOf = (name: string): number =>
+    Number(
+      text
+        .split('\n')
+        .find((line) => line.startsWith(`${name} `))
+        ?.slice(name.length),
+    );
+  return { reads: valueOf('hsm_bridge_cache_reads'), all: valueOf('hsm_bridge_cache_drops{what="all"}') };
+}
+
+describe('a key that one gateway makes', () => {
+  it("leaves the other's memory as it is, and a change there drops that key alone", async () => {
+    const [one, two] = [clients[0]!, clients[1]!];
+    const keys = await Promise.all(Array.from({ length: 10 }, () => one.send(new CreateKeyCommand({}))));
+    const encryptAll = async (): Promise<void> => {
+      for (const { KeyMetadata } of keys)
+        await one.send(new EncryptCommand({ KeyId: KeyMetadata?.KeyId, Plaintext: Buffer.from('x') }));
+    };
+    // Twice: the message count of a key that is new in use is written down.
+    await encryptAll();
+    await encryptAll();
+    const before = await cacheOfFirst();
+    for (let n = 0; n < 5; n++) {
+      await two.send(new CreateKeyCommand({}));
+      await encryptAll();
+    }
+    expect(await cacheOfFirst()).toEqual(before);
+    await two.send(new UpdateKeyDescriptionCommand({ KeyId: keys[0]!.KeyMetadata?.KeyId, Description: 'x' }));
+    await encryptAll();
+    expect(await cacheOfFirst()).toEqual({ ...before, reads: before.reads + 1 });
+  });
+});

@@ -39,12 +39,47 @@ export function cacheSuite(bench: () => Bench): void {
     expect(second.every((value, n) => value === first[n])).toBe(true);
     expect(store.keys.find(key)).toBe(store.keys.find(key));
     expect([token.sealCalls, token.decryptCalls]).toEqual([seals, decrypts]);
-    // Another gateway's lease empties the cache, but no unchanged row goes to the token again.
-    await (await bench().open()).leases.take('x', 'y', 1);
+    // A hand of nobody's empties the cache, but no unchanged row goes to the token again.
+    bench().database.administrate('delete from usage');
     bench().passTime();
     const third = await reads();
     expect(third.every((value, n) => value === first[n])).toBe(true);
     expect([token.sealCalls, token.decryptCalls]).toEqual([seals, decrypts]);
+  });
+
+  it('forgets for another gateway what that has changed, and nothing else', async () => {
+    const [one, two] = [await bench().open(), await bench().open()];
+    const [a, b] = [sampleKey(), sampleKey()];
+    for (const key of [a, b]) await one.keys.insert(key);
+    await one.aliases.insert(sampleAlias(a.keyId));
+    await one.credentials.insert({ accessKeyId: 'AKIAONE', accountId, secretAccessKey: 's' });
+    const readsOfTwo = async (): Promise<number> => {
+      const { reads } = two.cache();
+      bench().passTime();
+      await two.keys.find(a);
+      await two.keys.find(b);
+      await two.keys.findByMaterial(region, ckaIdText(b));
+      await two.aliases.find(scope, 'alias/payroll');
+      await two.credentials.find('AKIAONE');
+      return two.cache().reads - reads;
+    };
+    expect([await readsOfTwo(), await readsOfTwo()]).toEqual([5, 0]);
+    const all = two.cache().all;
+    await one.leases.take('x', 'y', 1);
+    await one.usage.reserve('aa', 1);
+    await one.keys.insert(sampleKey());
+    expect(await readsOfTwo()).toBe(0);
+    await one.keys.update(a, (key) => ({ ...key, description: 'a' }));
+    expect(await readsOfTwo()).toBe(1);
+    await one.keys.update(b, (key) => ({ ...key, description: 'b' }));
+    expect(await readsOfTwo()).toBe(2);
+    await one.keys.remove(a);
+    // What is not there is asked for again each time.
+    expect([await readsOfTwo(), await readsOfTwo()]).toEqual([2, 2]);
+    expect(two.cache().all).toBe(all);
+    bench().database.administrate('delete from usage');
+    await readsOfTwo();
+    expect(two.cache().all).toBe(all + 1);
   });
 
   it('shares one read among all who wait for it', async () => {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { KyselyPlugin } from 'kysely';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Clock, MonotonicClock } from '../../src/kernel/clock.js';
+import { systemRandom } from '../../src/kernel/random.js';
 import { BridgeError } from '../../src/kernel/errors.js';
 import type { Key } from '../../src/model/key.js';
 import type { Store } from '../../src/ports/store.js';
@@ -56,7 +57,7 @@ const queries: KyselyPlugin = {
 };
 
 async function open(): Promise<Store> {
-  const backend = await openSqlite(join(folder, 'store.db'), () => undefined);
+  const backend = await openSqlite(join(folder, 'store.db'), systemRandom, () => undefined);
   const db = backend.db.withPlugin(queries);
   const store = storeOn({ ...backend, db }, [], {
     tokens,
@@ -126,7 +127,7 @@ describe.each(forms)('a stranger who names a key by %s', (form) => {
     await store.aliases.insert(sampleAlias(key.keyId, { aliasName: 'alias/change' }));
     expect((await both(there, not)).calls).toBe(first.calls);
     // Another gateway wrote.
-    await (await open()).leases.take('x', 'y', 1);
+    await (await open()).keys.insert(sampleKey());
     clock.nowMs += 3 * neverMs;
     expect((await both(there, not)).calls).toBe(first.calls);
     const other = finder(store, form, key, aliasName, '555566667777');
@@ -181,7 +182,7 @@ describe.each(forms)('a stranger who names a key by %s', (form) => {
   it('finds nothing where the row was changed by hand, and asks no more', async () => {
     const store = await open();
     const key = await aKey(store);
-    const backend = await openSqlite(join(folder, 'store.db'), () => undefined);
+    const backend = await openSqlite(join(folder, 'store.db'), systemRandom, () => undefined);
     await backend.db.transaction().execute(async (trx) => {
       await trx.withTables<KeyTables>().updateTable('keys').set({ description: 'by hand' }).execute();
     });

@@ -1,11 +1,13 @@
 // The suite on SQLite, and what only SQLite has: the file's mode and settings, and files that are no store.
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import Libsql from 'libsql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemRandom } from '../../src/kernel/random.js';
 import { openSqlite } from '../../src/store/sqlite/open.js';
+import type { Backend, Changed } from '../../src/store/backend.js';
 import { sampleKey } from './samples.js';
 import { Bench } from './bench.js';
 import { sqliteDatabase, type SqliteFile } from './sqlite-database.js';
@@ -33,7 +35,7 @@ describe('SQLite file', () => {
   });
 
   it('syncs at each commit and refuses values of another type', async () => {
-    const backend = await openSqlite(file.path, unheard);
+    const backend = await openSqlite(file.path, systemRandom, unheard);
     const connection = backend.db.getExecutor();
     const setting = async (name: string) =>
       Object.values(
@@ -48,7 +50,10 @@ describe('SQLite file', () => {
   });
 
   it('tells from a few bytes whether anybody committed', async () => {
-    const [one, two] = [await openSqlite(file.path, unheard), await openSqlite(file.path, unheard)];
+    const [one, two] = [
+      await openSqlite(file.path, systemRandom, unheard),
+      await openSqlite(file.path, systemRandom, unheard),
+    ];
     const commit = (n: number) =>
       two.db.transaction().execute((trx) =>
         trx
@@ -68,6 +73,74 @@ describe('SQLite file', () => {
     file.administrate('pragma wal_checkpoint(truncate)');
     await commit(1);
     expect([one.mayHaveChanged(), one.mayHaveChanged()]).toEqual([true, false]);
+    await one.close();
+    await two.close();
+  });
+
+  it('says what each commit of others changed, and that all may have when one came without a word', async () => {
+    const [one, two] = [
+      await openSqlite(file.path, systemRandom, unheard),
+      await openSqlite(file.path, systemRandom, unheard),
+    ];
+    const commit = (backend: Backend, changed: Changed, material: string = randomUUID()) =>
+      backend.write(async (trx) => {
+        await trx.insertInto('usage').values({ material_id: material, total: 1 }).execute();
+        return { result: undefined, changed };
+      });
+    expect([one.changes(), two.changes()]).toEqual([[], []]);
+    await commit(two, ['keys:a', 'aliases:b']);
+    await commit(one, ['keys:mine']);
+    await commit(two, []);
+    await commit(two, ['keys:c']);
+    expect(one.changes()).toEqual(['keys:a', 'aliases:b', 'keys:c']);
+    expect(one.changes()).toEqual([]);
+    expect(two.changes()).toEqual(['keys:mine']);
+    await commit(two, 'all');
+    expect(one.changes()).toBe('all');
+    await commit(
+      two,
+      Array.from({ length: 201 }, (_, n) => `keys:${n}`),
+    );
+    expect(one.changes()).toBe('all');
+    // Checkpoints, and the WAL file begun anew, are no commits.
+    for (let n = 0; n < 300; n++) await commit(two, [`keys:${n}`]);
+    file.administrate('pragma wal_checkpoint(truncate)');
+    for (let n = 300; n < 400; n++) await commit(two, [`keys:${n}`]);
+    expect(one.changes()).toEqual(Array.from({ length: 400 }, (_, n) => `keys:${n}`));
+    // Somebody's own hand, also between others' commits, and also when it takes notices away or makes some.
+    const foreign: readonly string[] = [
+      'update usage set total = 2',
+      'delete from changes',
+      "insert into changes (writer, changed) values ('x', 'no JSON')",
+    ];
+    for (const statement of foreign) {
+      await commit(two, ['keys:before']);
+      file.administrate(statement);
+      await commit(two, ['keys:after']);
+      if (statement.startsWith('insert')) expect(() => one.changes()).toThrow(SyntaxError);
+      else expect(one.changes()).toBe('all');
+      await commit(two, ['keys:later']);
+      expect(one.changes()).toEqual(['keys:later']);
+    }
+    // A commit that failed left no notice.
+    await commit(two, [], 'same');
+    await expect(commit(two, ['keys:never'], 'same')).rejects.toThrow();
+    await commit(two, ['keys:then']);
+    expect(one.changes()).toEqual(['keys:then']);
+    await one.close();
+    await two.close();
+  });
+
+  it('keeps few notices, and tells who missed some that all may have changed', async () => {
+    const [one, two] = [
+      await openSqlite(file.path, systemRandom, unheard),
+      await openSqlite(file.path, systemRandom, unheard),
+    ];
+    for (let n = 0; n < 1_300; n++) await two.write(async () => ({ result: undefined, changed: ['keys:a'] }));
+    expect(one.changes()).toBe('all');
+    expect(one.changes()).toEqual([]);
+    const [{ kept }] = file.administrate('select count(*) as kept from changes') as [{ kept: number }];
+    expect(kept).toBeLessThanOrEqual(1_280);
     await one.close();
     await two.close();
   });
@@ -112,7 +185,7 @@ describe('SQLite file', () => {
   it('says when it cannot be written', async () => {
     mkdirSync(file.path);
     await expect(bench.open()).rejects.toMatchObject({ name: 'StoreOpenError', reason: 'unwritable' });
-    await expect(openSqlite(join(file.folder, 'none', 'store.db'), unheard)).rejects.toMatchObject({
+    await expect(openSqlite(join(file.folder, 'none', 'store.db'), systemRandom, unheard)).rejects.toMatchObject({
       reason: 'unwritable',
     });
   });

@@ -236,6 +236,7 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
     leases: { take: async () => true },
     fault: () => undefined,
     integrityFailures: () => [],
+    cache: () => ({ rows: 0, all: 0, reads: 0 }),
     wrongToken: async () => undefined,
     close: async () => undefined,
   };

@@ -5,12 +5,18 @@ import { openSync, readSync } from 'node:fs';
 /** One of the two copies of the header: version, change counter, last frame, checksums, salts. */
 const headerBytes = 48;
 const knownVersion = 3_007_000;
+/** The header's counter of commits, in words; it begins again when the index is made anew. */
+const counter = 2;
+/** Others may commit between. */
+const mostCommitsBetween = 64;
 
 export class CommitMark {
   readonly #file: number | undefined;
   readonly #now = new Int32Array(headerBytes / 4);
   readonly #seen = new Int32Array(headerBytes / 4);
+  readonly #counted = new Int32Array(headerBytes / 4);
   #trusted = false;
+  #counts = false;
 
   /** `path`: the database, open in WAL mode. Without a header of the known form every look says "maybe". */
   constructor(path: string) {
@@ -24,11 +30,26 @@ export class CommitMark {
   async prove(commit: () => Promise<void>): Promise<void> {
     this.#trusted = true;
     this.moved();
+    const before = this.#seen[counter] ?? 0;
     const committed = await commit().then(
       () => true,
       () => false,
     );
     this.#trusted = committed && this.moved() && this.#seen[0] === knownVersion;
+    const more = commitsBetween(before, this.#seen[counter] ?? 0);
+    this.#counts = this.#trusted && more >= 1 && more <= mostCommitsBetween;
+  }
+
+  /** The counter of commits, of which only differences mean something; undefined when it cannot be relied on. */
+  commits(): number | undefined {
+    if (this.#file === undefined || !this.#counts) return undefined;
+    try {
+      return readSync(this.#file, this.#counted, 0, headerBytes, 0) === headerBytes
+        ? this.#counted[counter]
+        : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   /** True when the header is another than at the last call, or cannot be relied on. */
@@ -49,6 +70,9 @@ export class CommitMark {
     return moved;
   }
 }
+
+/** It is 32 bits wide, and goes round. */
+export const commitsBetween = (before: number, after: number): number => (after - before) >>> 0;
 
 /** The file is never closed: that would end the locks that SQLite holds on it in this process (fcntl(2)). */
 function open(path: string): number | undefined {

@@ -2,6 +2,7 @@
 // whole process on a boolean and on a closed database. Nothing passes either while the schema is not the daemon's own.
 import { BridgeError } from '../../kernel/errors.js';
 import type Database from 'libsql';
+import type { Changed } from '../backend.js';
 import type { SqliteDatabase, SqliteStatement } from 'kysely';
 
 export const busyTimeoutMs = 5_000;
@@ -24,6 +25,9 @@ export class SqliteConnection implements SqliteDatabase {
   #guard: SchemaGuard = { inspect: () => undefined, onFault: () => undefined };
   #schemaVersion: number | undefined;
   #fault: string | undefined;
+  /** While the migrations run nobody hears of them. */
+  #notify: (changed: Changed) => void = () => undefined;
+  #announced: Changed = 'all';
 
   constructor(database: Database.Database) {
     this.#database = database;
@@ -56,6 +60,20 @@ export class SqliteConnection implements SqliteDatabase {
     if (this.#fault !== undefined && known !== undefined) this.#guard.onFault(this.#fault);
   }
 
+  /** From now on each commit says what it changed, by `notify` as the last statement of its transaction. */
+  tellBy(notify: (changed: Changed) => void): void {
+    this.#notify = notify;
+  }
+
+  /** What the open transaction changed; everything as long as nothing is said. */
+  announce(changed: Changed): void {
+    this.#announced = changed;
+  }
+
+  beforeCommit(): void {
+    this.#notify(this.#announced);
+  }
+
   get inTransaction(): boolean {
     return this.#open && this.#database.inTransaction;
   }
@@ -68,6 +86,7 @@ export class SqliteConnection implements SqliteDatabase {
       // Not a kept statement: one that was refused would stay in progress and no transaction could commit.
       attempt(() => this.#database.exec('BEGIN IMMEDIATE'));
       this.#requireOwnSchema();
+      this.#announced = 'all';
       return true;
     } catch (error) {
       if (isBusy(error)) return false;

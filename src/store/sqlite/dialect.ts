@@ -49,6 +49,11 @@ class WriteFirstDriver extends SqliteDriver {
     }
   }
 
+  override commitTransaction(connection: DatabaseConnection): Promise<void> {
+    this.#connection.beforeCommit();
+    return super.commitTransaction(connection);
+  }
+
   /** SQLite rolls back by itself after a full disk or an I/O error; a second rollback would hide the first error. */
   override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
     if (this.#connection.inTransaction) await connection.executeQuery(CompiledQuery.raw('rollback'));

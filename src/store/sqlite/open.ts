@@ -1,16 +1,18 @@
 // Opens the SQLite file: owner-only, WAL, fsync at each commit, schema up to date. Safe when several gateways open it at once.
 import { closeSync, fchmodSync, openSync } from 'node:fs';
 import Database from 'libsql';
-import { Kysely, sql } from 'kysely';
+import { Kysely } from 'kysely';
+import type { Random } from '../../kernel/random.js';
 import { StoreOpenError, type Backend, type OnFault } from '../backend.js';
 import type { PlainTables } from '../plain-tables.js';
 import { CommitMark } from './commit-mark.js';
 import { busyTimeoutMs, SqliteConnection } from './connection.js';
 import { WriteFirstDialect } from './dialect.js';
+import { Notices } from './notices.js';
 import { difference, expectedSchema, migrate, readSchema } from './schema.js';
 
 /** Fails with StoreOpenError. The folder of `path` must exist. */
-export async function openSqlite(path: string, onFault: OnFault): Promise<Backend> {
+export async function openSqlite(path: string, random: Random, onFault: OnFault): Promise<Backend> {
   let connection: SqliteConnection | undefined;
   try {
     createOwnerOnly(path);
@@ -24,7 +26,9 @@ export async function openSqlite(path: string, onFault: OnFault): Promise<Backen
     if (connection.fault !== undefined) throw new Error(connection.fault);
     const mark = new CommitMark(path);
     await mark.prove(() => emptyCommit(db));
-    return backend(db, connection, mark);
+    const notices = new Notices(connection, mark, random.uuid());
+    connection.tellBy((changed) => notices.write(changed));
+    return backend(db, connection, mark, notices);
   } catch (error) {
     connection?.close();
     throw openError(path, error);
@@ -53,26 +57,23 @@ function configure(database: Database.Database): void {
   database.pragma('cell_size_check = ON');
 }
 
-/** Writes the number that stands there. */
+/** With a notice that nothing has changed. */
 async function emptyCommit(db: Kysely<PlainTables>): Promise<void> {
-  await db.transaction().execute((trx) => sql`pragma user_version = 0`.execute(trx));
+  await db.transaction().execute((trx) => trx.insertInto('changes').values({ writer: '', changed: '[]' }).execute());
 }
 
-function backend(db: Kysely<PlainTables>, connection: SqliteConnection, mark: CommitMark): Backend {
-  const version = () => (connection.dataVersion() as { data_version: number }).data_version;
-  let seen = version();
+function backend(db: Kysely<PlainTables>, connection: SqliteConnection, mark: CommitMark, notices: Notices): Backend {
   return {
     db,
-    write: (work) => db.transaction().execute(work),
+    write: (work) =>
+      db.transaction().execute(async (trx) => {
+        const { result, changed } = await work(trx);
+        connection.announce(changed);
+        return result;
+      }),
     fault: () => connection.fault,
     mayHaveChanged: () => mark.moved(),
-    changedElsewhere() {
-      const now = version();
-      const changed = now !== seen;
-      if (changed) connection.checkSchema();
-      seen = now;
-      return changed;
-    },
+    changes: () => notices.changes(),
     // The -wal file may stay: SQLite reads it at the next start.
     close: () => db.destroy(),
   };

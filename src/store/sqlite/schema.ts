@@ -9,7 +9,12 @@ import { SqliteConnection } from './connection.js';
 import { WriteFirstDialect } from './dialect.js';
 
 /** STRICT: a column refuses a value of another type instead of keeping it. */
-const columnTypes: ColumnTypes = { integer: sql`integer`, blob: sql`blob`, tableEnd: sql`strict` };
+const columnTypes: ColumnTypes = {
+  integer: sql`integer`,
+  blob: sql`blob`,
+  sequence: sql`integer`,
+  tableEnd: sql`strict`,
+};
 
 interface Entry {
   readonly type: string;

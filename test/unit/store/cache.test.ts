@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { BoundedMemory } from '../../../src/kernel/bounded-memory.js';
 import { systemTimers } from '../../../src/kernel/timers.js';
-import type { Backend } from '../../../src/store/backend.js';
+import type { Backend, Changed } from '../../../src/store/backend.js';
 import { ReadCache } from '../../../src/store/cache.js';
 import { Turns } from '../../../src/store/turns.js';
 import { ChangeWatch } from '../../../src/store/watch.js';
@@ -82,29 +82,29 @@ describe('ChangeWatch', () => {
 
   it('of a gateway alone looks when the timer is late, and not more often', () => {
     let looks = 0;
-    const watch = watching(false, { changedElsewhere: () => ++looks === 2 });
+    const watch = watching(false, { changes: () => (++looks === 2 ? 'all' : []) });
     clock.nowMs = 2 * pollMs;
-    watch.look();
+    void watch.look();
     expect([looks, changes]).toEqual([0, 0]);
     clock.nowMs += 1;
-    watch.look();
-    watch.look();
+    void watch.look();
+    void watch.look();
     expect([looks, changes]).toEqual([1, 0]);
     clock.nowMs *= 3;
-    watch.look();
+    void watch.look();
     expect([looks, changes]).toEqual([2, 1]);
     watch.stop();
   });
 
   it('of a gateway among others looks closer whenever something may have changed', () => {
     const moves = [false, true, true, false];
-    const elsewhere = [false, true];
+    const elsewhere: Changed[] = [[], ['keys:a']];
     const watch = watching(true, {
       mayHaveChanged: () => moves.shift() === true,
-      changedElsewhere: () => elsewhere.shift() === true,
+      changes: () => elsewhere.shift() ?? 'all',
     });
     const seen = [1, 2, 3, 4].map(() => {
-      watch.look();
+      void watch.look();
       return changes;
     });
     expect(seen).toEqual([0, 0, 1, 1]);
@@ -112,14 +112,26 @@ describe('ChangeWatch', () => {
     watch.stop();
   });
 
+  it('waits for a database that is not in this process, and for its failure', async () => {
+    const answers = [Promise.resolve<Changed>([]), Promise.resolve<Changed>('all'), Promise.reject(new Error('away'))];
+    const watch = watching(true, { mayHaveChanged: () => true, changes: () => answers.shift()! });
+    const seen: number[] = [];
+    for (let n = 0; n < 3; n++) {
+      await watch.look();
+      seen.push(changes);
+    }
+    expect(seen).toEqual([0, 1, 2]);
+    watch.stop();
+  });
+
   it('takes "could not look" for a change', () => {
     const watch = watching(false, {
-      changedElsewhere() {
+      changes() {
         throw new Error('disk away');
       },
     });
     clock.nowMs = 1e9;
-    watch.look();
+    void watch.look();
     expect(changes).toBe(1);
     watch.stop();
   });
