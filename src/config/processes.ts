@@ -2,6 +2,8 @@
 import type { Listener } from './listener.js';
 import type { Settings } from './schema.js';
 
+import type { TokenInfo } from '../model/token-key.js';
+
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
 export interface TokenHostConfig {
@@ -53,13 +55,8 @@ export interface Fatal {
   readonly message: string;
 }
 
-export interface TokenDescription {
-  readonly label: string;
-  readonly serial: string;
-}
-
 export type ToTokenHost = { readonly type: 'configure'; readonly config: TokenHostConfig } | { readonly type: 'stop' };
-export type FromTokenHost = { readonly type: 'ready'; readonly token: TokenDescription } | Fatal;
+export type FromTokenHost = { readonly type: 'ready'; readonly token: TokenInfo } | Fatal;
 
 export type ToGateway =
   /** Comes with the socket itself, bound, and before `configure`. */

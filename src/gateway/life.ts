@@ -55,6 +55,7 @@ export function liveAsGateway(parts: Parts): void {
           regions: message.config.regions,
           deadlineMs: message.config.deadlines.tokenMs,
           clock: systemClock,
+          timers: systemTimers,
           onWanted: (region) => send({ type: 'token-wanted', region }),
           onOverrun: (region) => send({ type: 'token-overrun', region }),
         });

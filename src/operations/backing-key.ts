@@ -21,7 +21,7 @@ export async function generatePending(
   const materialId = key.pendingMaterialId;
   if (materialId === undefined) throw new Error('no material was announced');
   try {
-    await services.token(key.region, asker).generateKey(ckaIdOf(materialId));
+    await services.token(key.region, asker).generateKey(ckaIdOf(materialId), 'AES_256');
   } catch (error) {
     if (isNothingMade(error)) await nothingMade();
     throw error;

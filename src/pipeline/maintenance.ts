@@ -133,10 +133,15 @@ export async function reconcile(
   const lost = new Set<string>();
   for await (const page of keys.materials(region)) for (const id of page) lost.add(id);
   const strange: string[] = [];
-  for (const [n, id] of (await services.token(region, theDaemon).inventory()).entries()) {
-    const ckaId = id.toString('hex');
-    if (!lost.delete(ckaId)) strange.push(ckaId);
-    if (n % objectsAtOnce === 0) await otherWork();
+  for (let after: Buffer | undefined; ;) {
+    const page = await services.token(region, theDaemon).inventory(after, objectsAtOnce);
+    for (const id of page) {
+      const ckaId = id.toString('hex');
+      if (!lost.delete(ckaId)) strange.push(ckaId);
+    }
+    after = page.at(-1);
+    if (page.length < objectsAtOnce) break;
+    await otherWork();
   }
   const missing = await markMissing(services, region, lost);
   await markFound(services, region, lost);

@@ -2,6 +2,7 @@
 // Every call can fail with BridgeError: DependencyTimeout (deadline passed; the effect is unknown), KMSInternal (token host away or token
 // suspect), KeyUnavailable (no object with that CKA_ID), InvalidCiphertext (tag does not match). Nothing is retried here.
 import { BridgeError } from '../kernel/errors.js';
+import type { TokenInfo, TokenKind } from '../model/token-key.js';
 
 /** The token refused to make a key, and certainly made nothing: it may be full. The caller hears KMSInternalException. */
 export class NothingMade extends BridgeError {
@@ -10,22 +11,17 @@ export class NothingMade extends BridgeError {
   }
 }
 
-export interface TokenInfo {
-  readonly label: string;
-  readonly serial: string;
-}
-
 /** IV ‖ ciphertext ‖ tag. */
 export type Sealed = Buffer;
 
 export interface Token {
   info(): Promise<TokenInfo>;
   /**
-   * AES-256, CKA_SENSITIVE, not CKA_EXTRACTABLE, ENCRYPT and DECRYPT only; attributes read back. `ckaId`: 16 bytes, unused.
+   * CKA_SENSITIVE, not CKA_EXTRACTABLE, with the usage of its kind and no other; attributes read back. `ckaId`: 16 bytes, unused.
    * NothingMade when that is certain; after any other error the key may be there.
    */
-  generateKey(ckaId: Buffer): Promise<void>;
-  /** Is there an AES key with this CKA_ID? */
+  generateKey(ckaId: Buffer, kind: TokenKind): Promise<void>;
+  /** Is there an object with this CKA_ID, of whatever kind? */
   holds(ckaId: Buffer): Promise<boolean>;
   /**
    * Records in the token that these keys may be destroyed once `dueAtMs` has come; it takes the place of what was recorded of them
@@ -39,8 +35,11 @@ export interface Token {
    * nothing is destroyed, when the token has no record that says `dueAtMs` for each of them.
    */
   destroyScheduled(ckaIds: readonly Buffer[], dueAtMs: number): Promise<boolean>;
-  /** CKA_IDs of the AES keys in the token, the daemon's own left out. */
-  inventory(): Promise<readonly Buffer[]>;
+  /**
+   * The first `limit` (1..8192) CKA_IDs of 16 bytes in the token that come after `after`, in the order of their bytes, each once however many
+   * objects have it, the daemon's own left out. Undefined: from the first. Fewer than `limit`: there are no more.
+   */
+  inventory(after: Buffer | undefined, limit: number): Promise<readonly Buffer[]>;
   /** AES-256-GCM, IV from the token. `aad`: 32 bytes. */
   encrypt(ckaId: Buffer, aad: Buffer, plaintext: Buffer): Promise<Sealed>;
   decrypt(ckaId: Buffer, aad: Buffer, sealed: Sealed): Promise<Buffer>;

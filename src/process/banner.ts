@@ -1,9 +1,9 @@
 // What development mode prints when it is ready: where it is, how to use it, and what it is not. The session works in both major versions
 // of the AWS CLI, which read a blob from a file alike and from an argument differently.
-import type { TokenDescription } from '../config/processes.js';
+import type { TokenInfo } from '../model/token-key.js';
 import { adminUrl, devEnvPath, type Endpoint, endpointUrl, shellWord } from './dev-files.js';
 
-export function banner(home: string, endpoint: Endpoint, token: TokenDescription): string {
+export function banner(home: string, endpoint: Endpoint, token: Pick<TokenInfo, 'label' | 'serial'>): string {
   return `
 hsm-bridge is ready (development mode)
 

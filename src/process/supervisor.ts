@@ -132,7 +132,7 @@ function assemble(
     startDeadlineMs: config.deadlines.startMs,
     log,
     onReady(region, token) {
-      log.info(`token of ${region} is up`, { label: token.label, serial: token.serial });
+      log.info(`token of ${region} is up`, { ...token });
       gateways.broadcast({ type: 'token-ready', region });
       if (region === config.defaultRegion) gateways.open();
     },

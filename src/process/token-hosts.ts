@@ -2,7 +2,8 @@
 // his own call. A host that reported why it cannot run is not started again: a wrong PIN tried twice may lock a token. Only what a
 // network or a disk can take away, and give back, is waited for.
 import type { RegionConfig } from '../config/daemon.js';
-import type { FatalCode, FromTokenHost, ToGateway, TokenDescription, ToTokenHost } from '../config/processes.js';
+import type { FatalCode, FromTokenHost, ToGateway, ToTokenHost } from '../config/processes.js';
+import type { TokenInfo } from '../model/token-key.js';
 import { type ChildEntry, forkTokenHost } from './entry.js';
 import { FatalError } from './fatal.js';
 import { prepareSofthsm } from './home.js';
@@ -17,7 +18,7 @@ export interface TokenHostsOptions {
   /** From a host's start until it is ready. */
   readonly startDeadlineMs: number;
   readonly log: Log;
-  readonly onReady: (region: string, token: TokenDescription) => void;
+  readonly onReady: (region: string, token: TokenInfo) => void;
   /** The host is away, whether it had been ready or not. */
   readonly onDown: (news: TokenNews) => void;
   /** Whether the daemon ends without this Region: it has not been ready yet, and cannot be without it. */
@@ -34,7 +35,7 @@ const passing: ReadonlySet<FatalCode> = new Set(['module-missing', 'token-missin
 
 interface Slot {
   readonly host: Supervised<ToTokenHost, FromTokenHost>;
-  token: TokenDescription | undefined;
+  token: TokenInfo | undefined;
   everReady: boolean;
   /** Why calls fail at once; gone when a later host is ready. */
   failure: FatalCode | undefined;
@@ -62,7 +63,7 @@ export class TokenHosts {
     return [...this.#slots].flatMap(([region, slot]) => newsOf(region, slot) ?? []);
   }
 
-  describe(region: string): TokenDescription | undefined {
+  describe(region: string): TokenInfo | undefined {
     return this.#slots.get(region)?.token;
   }
 

@@ -1,95 +1,103 @@
-// The token's calls as requests of the wire, for one asker: what each is made of, and what its answer means.
-import { isDaemonKey, type Sealed, type Token, type TokenInfo } from '../ports/token.js';
-import { isRandomLength, maxRandomBytes, requests, splitCkaIds, u32, u64, type Request } from './wire.js';
+// The token's calls, each with its number and what it carries: the one description from which the gateway's end is made, which the host's
+// handlers must match, and which docs/formats/token-ipc.md prints. A call of the port that is not here, or is other here, does not compile.
+import { tokenKinds, type TokenInfo } from '../model/token-key.js';
+import { isDaemonKey, type Token } from '../ports/token.js';
+import {
+  fixed,
+  flag,
+  integer,
+  items,
+  json,
+  name,
+  nothing,
+  optional,
+  record,
+  sequence,
+  time,
+  varying,
+} from './fields.js';
+import type { Field } from './fields.js';
 
-/** Makes one request; resolves with what `decode` makes of its answer. RangeError when a field has a length of its own making. */
-export type Ask = <Fields extends readonly Buffer[], Result>(
-  request: Request<Fields>,
-  fields: Fields,
-  decode: (answer: Buffer) => Result,
-) => Promise<Result>;
+/** One call: numbers are never given a second meaning. */
+export interface Call<Args extends readonly unknown[], Answer> {
+  readonly op: number;
+  readonly args: Field<Args>;
+  readonly answer: Field<Answer>;
+}
 
-export class TokenCalls implements Token {
-  readonly #ask: Ask;
+export type ArgsOf<M extends keyof Token> = Readonly<Parameters<Token[M]>>;
+export type AnswerOf<M extends keyof Token> = Awaited<ReturnType<Token[M]>>;
+
+export const ckaIdBytes = 16;
+/** Most random bytes of one call (AWS KMS, GenerateRandom and GenerateDataKey: NumberOfBytes). */
+const maxRandomBytes = 1024;
+const maxInventoryPage = 8192;
+
+const ckaId = fixed('id', ckaIdBytes);
+const aad = fixed('aad', 32);
+const plaintext = varying('plaintext');
+const sealed = varying('sealed');
+const randomLength = integer('n', 1, maxRandomBytes);
+const dueAt = time('t');
+/** The host refuses these, too. */
+const usersCkaId = fixed('id', ckaIdBytes, (value) => {
+  if (isDaemonKey(value)) throw new RangeError('the CKA_ID is the daemon’s own');
+});
+const kind = name('kind', tokenKinds);
+const ckaIds = items('ids', ckaId);
+const usersCkaIds = items('ids', usersCkaId);
+
+export const calls = {
+  info: { op: 1, args: sequence(), answer: json<TokenInfo>('JSON: label, serial, algorithms') },
+  generateKey: { op: 2, args: sequence(usersCkaId, kind), answer: nothing },
+  inventory: {
+    op: 4,
+    args: sequence(optional(ckaId), integer('limit', 1, maxInventoryPage)),
+    answer: ckaIds,
+  },
+  encrypt: { op: 5, args: sequence(ckaId, aad, plaintext), answer: sealed },
+  decrypt: { op: 6, args: sequence(ckaId, aad, sealed), answer: plaintext },
+  reEncrypt: { op: 7, args: sequence(record({ ckaId, aad, sealed }), record({ ckaId, aad })), answer: sealed },
+  generateDataKey: { op: 8, args: sequence(ckaId, aad, randomLength), answer: record({ plaintext, sealed }) },
+  generateDataKeyWithoutPlaintext: { op: 9, args: sequence(ckaId, aad, randomLength), answer: sealed },
+  random: { op: 10, args: sequence(randomLength), answer: varying('n bytes') },
+  createDaemonKeys: { op: 11, args: sequence(), answer: nothing },
+  sealRow: { op: 12, args: sequence(varying('data')), answer: fixed('32 bytes', 32) },
+  holds: { op: 13, args: sequence(ckaId), answer: flag('1 there is an object with this id, 0 there is none') },
+  scheduleDestruction: {
+    op: 14,
+    args: sequence(usersCkaIds, dueAt),
+    answer: flag('1 recorded in the token, 0 this token keeps no records'),
+  },
+  cancelDestruction: { op: 15, args: sequence(ckaIds), answer: nothing },
+  destroyScheduled: {
+    op: 16,
+    args: sequence(usersCkaIds, dueAt),
+    answer: flag('1 all are gone, 0 the token has no such record and nothing was destroyed'),
+  },
+} as const satisfies { readonly [M in keyof Token]: Call<ArgsOf<M>, AnswerOf<M>> };
+
+/** Makes one call; resolves with its answer. RangeError for arguments that are none. */
+export type Ask = <Args extends readonly unknown[], Answer>(call: Call<Args, Answer>, args: Args) => Promise<Answer>;
+
+/** The gateway's end: each call of the table is a method. */
+export class TokenCalls {
+  readonly ask: Ask;
 
   constructor(ask: Ask) {
-    this.#ask = ask;
-  }
-
-  info(): Promise<TokenInfo> {
-    return this.#ask(requests.info, [], (answer) => JSON.parse(answer.toString()) as TokenInfo);
-  }
-
-  generateKey(ckaId: Buffer): Promise<void> {
-    if (isDaemonKey(ckaId)) return Promise.reject(new RangeError('the CKA_ID is the daemon’s own'));
-    return this.#ask(requests.generateKey, [ckaId], nothing);
-  }
-
-  holds(ckaId: Buffer): Promise<boolean> {
-    return this.#ask(requests.holds, [ckaId], isYes);
-  }
-
-  scheduleDestruction(ckaIds: readonly Buffer[], dueAtMs: number): Promise<boolean> {
-    if (ckaIds.some(isDaemonKey)) return Promise.reject(neverDestroyed());
-    return this.#ask(requests.scheduleDestruction, [u64(dueAtMs), Buffer.concat(ckaIds)], isYes);
-  }
-
-  cancelDestruction(ckaIds: readonly Buffer[]): Promise<void> {
-    return this.#ask(requests.cancelDestruction, [Buffer.concat(ckaIds)], nothing);
-  }
-
-  destroyScheduled(ckaIds: readonly Buffer[], dueAtMs: number): Promise<boolean> {
-    if (ckaIds.some(isDaemonKey)) return Promise.reject(neverDestroyed());
-    return this.#ask(requests.destroyScheduled, [u64(dueAtMs), Buffer.concat(ckaIds)], isYes);
-  }
-
-  inventory(): Promise<readonly Buffer[]> {
-    return this.#ask(requests.inventory, [], (answer) => splitCkaIds(answer) ?? []);
-  }
-
-  encrypt(ckaId: Buffer, aad: Buffer, plaintext: Buffer): Promise<Sealed> {
-    return this.#ask(requests.encrypt, [ckaId, aad, plaintext], whole);
-  }
-
-  decrypt(ckaId: Buffer, aad: Buffer, sealed: Sealed): Promise<Buffer> {
-    return this.#ask(requests.decrypt, [ckaId, aad, sealed], whole);
-  }
-
-  reEncrypt(from: { ckaId: Buffer; aad: Buffer; sealed: Sealed }, to: { ckaId: Buffer; aad: Buffer }): Promise<Sealed> {
-    return this.#ask(requests.reEncrypt, [from.ckaId, from.aad, to.ckaId, to.aad, from.sealed], whole);
-  }
-
-  generateDataKey(ckaId: Buffer, aad: Buffer, bytes: number): Promise<{ plaintext: Buffer; sealed: Sealed }> {
-    if (!isRandomLength(bytes)) return Promise.reject(randomLengthError());
-    return this.#ask(requests.generateDataKey, [ckaId, aad, u32(bytes)], (answer) => ({
-      plaintext: answer.subarray(0, bytes),
-      sealed: answer.subarray(bytes),
-    }));
-  }
-
-  generateDataKeyWithoutPlaintext(ckaId: Buffer, aad: Buffer, bytes: number): Promise<Sealed> {
-    if (!isRandomLength(bytes)) return Promise.reject(randomLengthError());
-    return this.#ask(requests.generateDataKeyWithoutPlaintext, [ckaId, aad, u32(bytes)], whole);
-  }
-
-  random(bytes: number): Promise<Buffer> {
-    if (!isRandomLength(bytes)) return Promise.reject(randomLengthError());
-    return this.#ask(requests.random, [u32(bytes)], whole);
-  }
-
-  createDaemonKeys(): Promise<void> {
-    return this.#ask(requests.createDaemonKeys, [], nothing);
-  }
-
-  sealRow(data: Buffer): Promise<Buffer> {
-    return this.#ask(requests.sealRow, [data], whole);
+    this.ask = ask;
   }
 }
 
-const whole = (answer: Buffer): Buffer => answer;
-const nothing = (): void => undefined;
-const isYes = (answer: Buffer): boolean => answer[0] === 1;
+for (const [method, call] of Object.entries(calls) as [string, Call<readonly unknown[], unknown>][]) {
+  Object.defineProperty(TokenCalls.prototype, method, {
+    writable: true,
+    configurable: true,
+    value(this: TokenCalls, ...args: readonly unknown[]) {
+      return this.ask(call, args);
+    },
+  });
+}
 
-const neverDestroyed = (): RangeError => new RangeError('the daemon’s own keys are not destroyed');
-
-const randomLengthError = (): RangeError => new RangeError(`1 to ${maxRandomBytes} bytes`);
+/** The table has every method of the port, with its types: `satisfies` above. */
+export const tokenOver = (ask: Ask): Token => new TokenCalls(ask) as unknown as Token;

@@ -3,18 +3,21 @@
 import { connect, type Socket } from 'node:net';
 import type { MonotonicClock } from '../kernel/clock.js';
 import { BridgeError } from '../kernel/errors.js';
+import type { Cancel, Timers } from '../kernel/timers.js';
 import { NothingMade, theDaemon, type Asker, type Token } from '../ports/token.js';
-import { TokenCalls } from './calls.js';
+import { tokenOver, type Call as TokenCall } from './calls.js';
+import { type Field, Malformed } from './fields.js';
 import { FrameDecoder, FrameWriter, maxPayloadBytes } from './frames.js';
 import { Silence } from './silence.js';
 import { placesOf, Turns, type Call, type Queue, type TurnsOptions } from './turns.js';
-import { statuses, type Request } from './wire.js';
+import { statuses } from './wire.js';
 
 export interface TokenClientOptions {
   readonly socketPath: string;
   /** From the call to its answer, waiting for the host included. */
   readonly deadlineMs: number;
   readonly clock: MonotonicClock;
+  readonly timers: Timers;
   /** The host had something to do for a whole deadline and answered nothing: it hangs. Called once for each connection. */
   readonly onOverrun: () => void;
   /** How many requests there may be; one more gets ThrottlingException. */
@@ -46,18 +49,16 @@ const readBufferBytes = 64 * 1024;
 interface Pending extends Call<Pending> {
   readonly resolve: (value: unknown) => void;
   readonly reject: (reason: Error) => void;
-  readonly decode: (answer: Buffer) => unknown;
+  readonly answer: Field<unknown>;
   readonly deadlineAtMs: number;
   /** The request, while it waits to be sent. */
   held: Held | undefined;
-  /** Parts of an answer longer than a frame. */
-  parts: Buffer[] | undefined;
 }
 
 interface Held {
   readonly id: number;
-  readonly op: number;
-  readonly fields: readonly Buffer[];
+  readonly call: TokenCall<readonly unknown[], unknown>;
+  readonly args: readonly unknown[];
   readonly bytes: number;
 }
 
@@ -69,7 +70,8 @@ class SocketToken implements TokenClient {
   readonly #options: TokenClientOptions;
   readonly #turns: Turns<Pending>;
   readonly #askers = new Map<Asker, Token>();
-  readonly #timer: NodeJS.Timeout;
+  readonly #endLooking: Cancel;
+  readonly #flush: () => void;
   /** In the order of their calls, so in the order of their deadlines. */
   readonly #pending = new Map<number, Pending>();
   /** Requests of this connection whose answers nobody waits for any more. */
@@ -90,16 +92,21 @@ class SocketToken implements TokenClient {
     const lookEveryMs = Math.min(100, Math.max(5, Math.floor(options.deadlineMs / 10)));
     this.#silence = new Silence(options.deadlineMs, lookEveryMs);
     // Not in the timer itself: answers that lie in the socket, because this process was busy, are read first.
-    this.#timer = setInterval(() => setImmediate(() => this.#look()), lookEveryMs).unref();
+    const { timers } = options;
+    this.#endLooking = timers.every(lookEveryMs, () => timers.soon(() => this.#look()));
+    this.#flush = () => {
+      this.#flushScheduled = false;
+      this.#writer?.flush();
+    };
   }
 
   as(asker: Asker): Token {
     const known = this.#askers.get(asker);
     if (known !== undefined) return known;
     const queue = this.#turns.queue(asker === theDaemon);
-    const calls = new TokenCalls((request, fields, decode) => this.#call(queue, request, fields, decode));
-    this.#askers.set(asker, calls);
-    return calls;
+    const token = tokenOver((call, args) => this.#call(queue, call, args));
+    this.#askers.set(asker, token);
+    return token;
   }
 
   get waiting(): number {
@@ -123,7 +130,7 @@ class SocketToken implements TokenClient {
 
   async close(): Promise<void> {
     this.#closed = true;
-    clearInterval(this.#timer);
+    this.#endLooking();
     const socket = this.#socket;
     const gone =
       socket === undefined ? undefined : new Promise<void>((resolve) => socket.once('close', () => resolve()));
@@ -132,15 +139,14 @@ class SocketToken implements TokenClient {
     await gone;
   }
 
-  #call<Fields extends readonly Buffer[], Result>(
+  #call<Args extends readonly unknown[], Answer>(
     queue: Queue<Pending>,
-    request: Request<Fields>,
-    fields: Fields,
-    decode: (answer: Buffer) => Result,
-  ): Promise<Result> {
-    return new Promise<Result>((resolve, reject) => {
-      const bytes = request.measure(fields);
-      if (bytes > maxPayloadBytes) throw new RangeError(`${request.name}: ${bytes} bytes do not fit into a frame`);
+    call: TokenCall<Args, Answer>,
+    args: Args,
+  ): Promise<Answer> {
+    return new Promise<Answer>((resolve, reject) => {
+      const bytes = call.args.measure(args);
+      if (bytes > maxPayloadBytes) throw new RangeError(`call ${call.op}: ${bytes} bytes do not fit into a frame`);
       if (this.#closed || this.#broken) throw hostAway();
       // What is late still takes the host's time: it is not given more than it can keep up with.
       if (!this.#turns.admits(queue)) throw new BridgeError('ThrottlingException', 'Rate exceeded');
@@ -151,14 +157,13 @@ class SocketToken implements TokenClient {
         places: placesOf(bytes),
         resolve: resolve as (value: unknown) => void,
         reject,
-        decode,
+        answer: call.answer,
         deadlineAtMs: this.#options.clock.monotonicMs() + this.#options.deadlineMs,
         held: undefined,
-        parts: undefined,
       };
       this.#pending.set(id, pending);
-      if (this.#turns.enter(pending)) this.#send(pending, id, request.op, fields, bytes);
-      else pending.held = { id, op: request.op, fields, bytes };
+      if (this.#turns.enter(pending)) this.#send(pending, id, call, args, bytes);
+      else pending.held = { id, call, args, bytes };
     });
   }
 
@@ -166,27 +171,28 @@ class SocketToken implements TokenClient {
   #sendWaiting(): void {
     for (let pending = this.#turns.next(); pending !== undefined; pending = this.#turns.next()) {
       if (pending.held === undefined) continue;
-      const { id, op, fields, bytes } = pending.held;
+      const { id, call, args, bytes } = pending.held;
       pending.held = undefined;
-      this.#send(pending, id, op, fields, bytes);
+      this.#send(pending, id, call, args, bytes);
     }
   }
 
-  #send({ places }: Pending, id: number, op: number, fields: readonly Buffer[], bytes: number): void {
+  #send<Args extends readonly unknown[]>(
+    { places }: Pending,
+    id: number,
+    { op, args: field }: TokenCall<Args, unknown>,
+    args: Args,
+    bytes: number,
+  ): void {
     const writer = this.#writer;
     if (writer === undefined) throw new Error('there is no host to send to');
     // Its silence begins when it first has something to do.
     if (this.#turns.atHost === places) this.#silence.broken();
-    const room = writer.reserve(bytes);
-    let at = 0;
-    for (const field of fields) at += field.copy(room, at);
+    field.write(args, writer.reserve(bytes), 0);
     writer.commit(id, op, bytes);
     if (this.#flushScheduled) return;
     this.#flushScheduled = true;
-    setImmediate(() => {
-      this.#flushScheduled = false;
-      this.#writer?.flush();
-    });
+    this.#options.timers.soon(this.#flush);
   }
 
   #connect(): void {
@@ -249,11 +255,7 @@ class SocketToken implements TokenClient {
     const pending = this.#pending.get(id);
     // Of a request that was not sent, no answer can be.
     if (pending === undefined || pending.held !== undefined) {
-      if (status !== statuses.partial) this.#answeredLate(id);
-      return true;
-    }
-    if (status === statuses.partial) {
-      (pending.parts ??= []).push(Buffer.from(payload));
+      this.#answeredLate(id);
       return true;
     }
     this.#pending.delete(id);
@@ -263,9 +265,13 @@ class SocketToken implements TokenClient {
       pending.reject(errorOf(status));
       return true;
     }
-    const answer = Buffer.from(payload);
-    pending.resolve(pending.decode(pending.parts === undefined ? answer : Buffer.concat([...pending.parts, answer])));
-    return true;
+    try {
+      pending.resolve(pending.answer.read(Buffer.from(payload), 0, payload.length));
+      return true;
+    } catch (error) {
+      pending.reject(new BridgeError('KMSInternalException', undefined, { cause: error }));
+      return !(error instanceof Malformed);
+    }
   }
 
   #answeredLate(id: number): void {

@@ -1,5 +1,6 @@
 // The tokens of all served Regions, as one gateway sees them. A Region's token host is asked for when its token is first used.
 import type { MonotonicClock } from '../kernel/clock.js';
+import type { Timers } from '../kernel/timers.js';
 import type { Token, Tokens } from '../ports/token.js';
 import { connectToken, type TokenClient } from './client.js';
 
@@ -7,6 +8,7 @@ export interface RegionTokensOptions {
   readonly regions: readonly { readonly region: string; readonly socketPath: string }[];
   readonly deadlineMs: number;
   readonly clock: MonotonicClock;
+  readonly timers: Timers;
   /** Once for each Region. */
   readonly onWanted: (region: string) => void;
   readonly onOverrun: (region: string) => void;
@@ -33,8 +35,9 @@ export function createRegionTokens(options: RegionTokensOptions): RegionTokens {
   const broken = new Map<string, string>();
   const listeners: ((region: string) => void)[] = [];
   for (const { region, socketPath } of options.regions) {
-    const { deadlineMs, clock } = options;
-    clients.set(region, connectToken({ socketPath, deadlineMs, clock, onOverrun: () => options.onOverrun(region) }));
+    const { deadlineMs, clock, timers } = options;
+    const onOverrun = (): void => options.onOverrun(region);
+    clients.set(region, connectToken({ socketPath, deadlineMs, clock, timers, onOverrun }));
   }
   const client = (region: string): TokenClient => {
     const found = clients.get(region);

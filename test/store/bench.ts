@@ -5,7 +5,7 @@ import type { Store } from '../../src/ports/store.js';
 import type { Tokens } from '../../src/ports/token.js';
 import type { OnFault } from '../../src/store/backend.js';
 import type { OnBroken } from '../../src/store/seal.js';
-import { FakeTokens } from './fake-token.js';
+import { FakeTokens } from '../support/fake-token.js';
 
 export interface OpenerOptions {
   readonly tokens: Tokens;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { compiled, type Compiled } from './compiled.js';
-import { FakeToken } from './fake-token.js';
+import { FakeToken } from '../support/fake-token.js';
 import { all, everyKey, neverMs } from './bench.js';
 import { region } from './samples.js';
 import { sqliteDatabase, type SqliteFile } from './sqlite-database.js';

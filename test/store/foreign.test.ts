@@ -15,7 +15,7 @@ import { evaluateKeyPolicy } from '../../src/policy/evaluate.js';
 import type { KeyTables } from '../../src/store/key-row.js';
 import { openSqlite } from '../../src/store/sqlite/open.js';
 import { storeOn } from '../../src/store/open.js';
-import { FakeTokens } from './fake-token.js';
+import { FakeTokens } from '../support/fake-token.js';
 import { all, everyKey, neverMs } from './bench.js';
 import { accountId, ckaIdText, region, sampleAlias, sampleKey, scope } from './samples.js';
 

@@ -6,7 +6,7 @@ import { expect, it } from 'vitest';
 import type { Store } from '../../src/ports/store.js';
 import { sealedTables } from '../../src/store/tables.js';
 import { all, everyKey, type Bench } from './bench.js';
-import { FakeTokens } from './fake-token.js';
+import { FakeTokens } from '../support/fake-token.js';
 import { accountId, backingKey, ckaIdText, region, sampleAlias, sampleKey, scope } from './samples.js';
 
 const refusal = {

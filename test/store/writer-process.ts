@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { writeSync } from 'node:fs';
 import { systemClock } from '../../src/kernel/clock.js';
 import { openStore } from '../../src/store/open.js';
-import { FakeToken } from './fake-token.js';
+import { FakeToken } from '../support/fake-token.js';
 import { region, sampleKey } from './samples.js';
 
 const [path = '', tokenFile = '', count = '0'] = process.argv.slice(2);

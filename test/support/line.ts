@@ -9,7 +9,8 @@ import { systemRandom } from '../../src/kernel/random.js';
 import type { Services } from '../../src/operations/define.js';
 import { Budgets, type Limits } from '../../src/pipeline/budgets.js';
 import { createMessageCount } from '../../src/pipeline/message-count.js';
-import { MemoryAudit, memoryStore, MemoryToken } from './memory.js';
+import { FakeToken } from './fake-token.js';
+import { MemoryAudit, memoryStore } from './memory.js';
 
 export const accounts = { first: '000000000000', second: '111122223333' } as const;
 export const region = 'ap-northeast-2';
@@ -32,9 +33,9 @@ export async function startLine(limits: Partial<Limits> = {}) {
   const store = memoryStore();
   const audit = new MemoryAudit();
   const clock = new TestClock();
-  const tokens = new Map<string, MemoryToken>();
-  const token = (name: string): MemoryToken => {
-    const found = tokens.get(name) ?? new MemoryToken();
+  const tokens = new Map<string, FakeToken>();
+  const token = (name: string): FakeToken => {
+    const found = tokens.get(name) ?? new FakeToken();
     tokens.set(name, found);
     return found;
   };

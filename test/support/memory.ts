@@ -1,87 +1,11 @@
-// The ports in memory: AES-GCM by node:crypto, rows in maps, records in a list. The line runs on them whole, in one process.
-import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
+// The ports of store and audit in memory: rows in maps, records in a list. With the fake
+// token the line runs on them whole, in one process.
 import { aliasArn } from '../../src/kernel/arn.js';
 import { BridgeError } from '../../src/kernel/errors.js';
 import { arnOfKey, ckaIdOf, type Alias, type Key, type KeyRef } from '../../src/model/key.js';
 import type { Credential } from '../../src/model/principal.js';
 import type { AuditKind, AuditLog } from '../../src/ports/audit.js';
 import type { AccountScope, Page, Store } from '../../src/ports/store.js';
-import type { Token } from '../../src/ports/token.js';
-
-export class MemoryToken implements Token {
-  readonly objects = new Map<string, Buffer>();
-
-  info = () => Promise.resolve({ label: 'memory', serial: '0', model: 'memory', manufacturer: 'test' });
-
-  generateKey = async (ckaId: Buffer): Promise<void> => {
-    this.objects.set(ckaId.toString('hex'), randomBytes(32));
-  };
-
-  /** CKA_ID and time of each scheduled destruction. */
-  readonly scheduled = new Set<string>();
-
-  holds = async (ckaId: Buffer): Promise<boolean> => this.objects.has(ckaId.toString('hex'));
-
-  scheduleDestruction = async (ckaIds: readonly Buffer[], dueAtMs: number): Promise<boolean> => {
-    for (const ckaId of ckaIds) this.scheduled.add(`${ckaId.toString('hex')} ${dueAtMs}`);
-    return true;
-  };
-
-  cancelDestruction = async (ckaIds: readonly Buffer[]): Promise<void> => {
-    const ids = ckaIds.map((ckaId) => ckaId.toString('hex'));
-    for (const record of this.scheduled) if (ids.includes(record.slice(0, 32))) this.scheduled.delete(record);
-  };
-
-  destroyScheduled = async (ckaIds: readonly Buffer[], dueAtMs: number): Promise<boolean> => {
-    const ids = ckaIds.map((ckaId) => ckaId.toString('hex'));
-    const some = ids.some((id) => this.objects.has(id));
-    if (some && !ids.every((id) => this.scheduled.has(`${id} ${dueAtMs}`))) return false;
-    for (const id of ids) this.objects.delete(id);
-    await this.cancelDestruction(ckaIds);
-    return true;
-  };
-
-  inventory = async () => [...this.objects.keys()].map((id) => Buffer.from(id, 'hex'));
-
-  encrypt = async (ckaId: Buffer, aad: Buffer, plaintext: Buffer): Promise<Buffer> => {
-    const iv = randomBytes(12);
-    const cipher = createCipheriv('aes-256-gcm', this.#key(ckaId), iv).setAAD(aad);
-    return Buffer.concat([iv, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
-  };
-
-  decrypt = async (ckaId: Buffer, aad: Buffer, sealed: Buffer): Promise<Buffer> => {
-    const decipher = createDecipheriv('aes-256-gcm', this.#key(ckaId), sealed.subarray(0, 12)).setAAD(aad);
-    decipher.setAuthTag(sealed.subarray(-16));
-    try {
-      return Buffer.concat([decipher.update(sealed.subarray(12, -16)), decipher.final()]);
-    } catch {
-      throw new BridgeError('InvalidCiphertextException');
-    }
-  };
-
-  reEncrypt: Token['reEncrypt'] = async (from, to) =>
-    this.encrypt(to.ckaId, to.aad, await this.decrypt(from.ckaId, from.aad, from.sealed));
-
-  generateDataKey: Token['generateDataKey'] = async (ckaId, aad, bytes) => {
-    const plaintext = randomBytes(bytes);
-    return { plaintext, sealed: await this.encrypt(ckaId, aad, plaintext) };
-  };
-
-  generateDataKeyWithoutPlaintext: Token['generateDataKeyWithoutPlaintext'] = async (ckaId, aad, bytes) =>
-    this.encrypt(ckaId, aad, randomBytes(bytes));
-
-  random = async (bytes: number): Promise<Buffer> => randomBytes(bytes);
-
-  createDaemonKeys = async (): Promise<void> => undefined;
-
-  sealRow = async (data: Buffer): Promise<Buffer> => createHmac('sha256', 'seal').update(data).digest();
-
-  #key(ckaId: Buffer): Buffer {
-    const key = this.objects.get(ckaId.toString('hex'));
-    if (key === undefined) throw new BridgeError('KeyUnavailableException', 'The key is not available.');
-    return key;
-  }
-}
 
 export class MemoryAudit implements AuditLog {
   readonly records: { kind: AuditKind; record: Record<string, unknown> }[] = [];

@@ -5,8 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/kernel/clock.js';
-import type { TokenClientOptions } from '../../src/token/client.js';
-import { connectAccount, type AccountToken } from './one-account.js';
+import { connectAccount, type AccountOptions, type AccountToken } from './one-account.js';
 
 const id = Buffer.alloc(16, 1);
 const aad = Buffer.alloc(32, 2);
@@ -38,7 +37,7 @@ afterEach(async () => {
   rmSync(home, { recursive: true });
 });
 
-function client(changes: Partial<TokenClientOptions> = {}): AccountToken {
+function client(changes: Partial<AccountOptions> = {}): AccountToken {
   return connectAccount({
     socketPath: join(home, 's'),
     deadlineMs: 10_000,
@@ -139,19 +138,12 @@ describe('an answer', () => {
     expect((await Promise.all(calls)).map(String)).toEqual(['one', 'two']);
   });
 
-  it('may have parts', async () => {
+  it('that is none for its call ends the connection', async () => {
     token.ready();
-    const call = token.inventory();
-    await until(() => received.length >= 9);
-    const ids = Array.from({ length: 9 }, (_, n) => Buffer.alloc(16, n));
-    sockets[0]!.write(
-      Buffer.concat([
-        answer(0, 1, Buffer.concat(ids.slice(0, 4))),
-        answer(0, 1, Buffer.concat(ids.slice(4, 8))),
-        answer(0, 0, Buffer.concat(ids.slice(8))),
-      ]),
-    );
-    expect(await call).toEqual(ids);
+    const calls = outcomesOf([token.holds(id), token.random(1)]);
+    await until(() => received.length >= 38);
+    sockets[0]!.write(answer(0, 0, Buffer.from('maybe')));
+    expect(await calls).toEqual([coded('KMSInternalException'), coded('KMSInternalException')]);
   });
 
   it.each([

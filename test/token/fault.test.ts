@@ -22,7 +22,7 @@ beforeEach(async () => {
   overruns = 0;
   token = clientOf(store, { onOverrun: () => overruns++ });
   token.ready();
-  await token.generateKey(ckaId);
+  await token.generateKey(ckaId, 'AES_256');
 });
 
 afterEach(async () => {
@@ -54,14 +54,14 @@ describe('a killed host', () => {
   it('gives no key away: what it acknowledged is there, under the next host', async () => {
     const ids = Array.from({ length: 20 }, (_, n) => Buffer.alloc(16, 0x60 + n));
     const made: Buffer[] = [];
-    const outcomes = settled(ids.map((id) => token.generateKey(id).then(() => made.push(id))));
+    const outcomes = settled(ids.map((id) => token.generateKey(id, 'AES_256').then(() => made.push(id))));
     while (made.length < 5) await new Promise((resolve) => setImmediate(resolve));
     await host.kill();
     await outcomes;
     host = await store.start().ready();
     token.ready();
     for (const id of made) expect((await token.encrypt(id, aad, Buffer.alloc(1))).length).toBe(29);
-    const listed = new Set((await token.inventory()).map((id) => id.toString('hex')));
+    const listed = new Set((await token.inventory(undefined, 8192)).map((id) => id.toString('hex')));
     for (const id of made) expect(listed).toContain(id.toString('hex'));
   });
 
@@ -115,7 +115,7 @@ describe('a lost token', () => {
     // The folder of the token is moved away under the library.
     renameSync(store.tokens, join(store.home, 'gone'));
     const calls = [
-      token.generateKey(Buffer.alloc(16, 0x12)),
+      token.generateKey(Buffer.alloc(16, 0x12), 'AES_256'),
       token.random(1),
       token.encrypt(ckaId, aad, Buffer.alloc(1)),
     ];
@@ -171,7 +171,8 @@ describe('garbage from a client', () => {
     await token.createDaemonKeys();
     const seal = await token.sealRow(Buffer.from('row'));
     for (const op of [14, 16]) {
-      const request = Buffer.concat([Buffer.from([0, 0, 0, 1, op]), Buffer.alloc(8), daemonKeys.rowSeal]);
+      const payload = Buffer.concat([Buffer.from([0, 0, 0, 16]), daemonKeys.rowSeal, Buffer.alloc(8)]);
+      const request = Buffer.concat([Buffer.from([0, 0, 0, 1, op]), payload]);
       await send(frame(request.length, request));
     }
     expect(await token.sealRow(Buffer.from('row'))).toEqual(seal);

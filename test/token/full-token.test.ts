@@ -47,13 +47,13 @@ function fill(): void {
 
 it('refuses new keys, and serves those it has', async () => {
   await token.createDaemonKeys();
-  await token.generateKey(ckaId);
+  await token.generateKey(ckaId, 'AES_256');
   const sealed = await token.encrypt(ckaId, aad, Buffer.from('kept'));
   const objects = store.asUser('--list-objects');
   fill();
   for (let i = 0; i < 5; i++) {
     const refused = Buffer.alloc(16, 0x30 + i);
-    await expect(token.generateKey(refused)).rejects.toBeInstanceOf(NothingMade);
+    await expect(token.generateKey(refused, 'AES_256')).rejects.toBeInstanceOf(NothingMade);
     expect(await token.holds(refused)).toBe(false);
     await expect(token.scheduleDestruction([ckaId], 1)).rejects.toMatchObject({ code: 'KMSInternalException' });
     expect((await token.decrypt(ckaId, aad, sealed)).toString()).toBe('kept');
@@ -63,7 +63,7 @@ it('refuses new keys, and serves those it has', async () => {
   rmSync(filler());
   expect(store.asUser('--list-objects')).toBe(objects);
   const later = Buffer.alloc(16, 0x40);
-  await token.generateKey(later);
+  await token.generateKey(later, 'AES_256');
   expect((await token.decrypt(later, aad, await token.encrypt(later, aad, Buffer.from('x')))).toString()).toBe('x');
   await token.scheduleDestruction([ckaId], 1);
   fill();

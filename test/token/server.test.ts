@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { anyName, firstUsesPerTurn, nextTurn, NotReadYet } from '../../src/token/host/object-index.js';
+import { systemClock } from '../../src/kernel/clock.js';
+import { systemTimers } from '../../src/kernel/timers.js';
 import { TokenServer } from '../../src/token/host/server.js';
 
 let home: string;
@@ -15,6 +17,8 @@ beforeEach(async () => {
   home = mkdtempSync(join(tmpdir(), 'hsm-bridge-server-'));
   sockets = [];
   server = new TokenServer({
+    clock: systemClock,
+    timers: systemTimers,
     socketPath: join(home, 's'),
     perform(id, _op, _payload, out) {
       // As a native call does: nothing else happens in this process meanwhile.
@@ -63,6 +67,8 @@ it('performs a request that waits for the index when its key was read, and other
   const read = new Set<string>();
   const order: string[] = [];
   const indexed = new TokenServer({
+    clock: systemClock,
+    timers: systemTimers,
     socketPath: path,
     perform(id, _op, payload, out) {
       const key = payload.toString();
@@ -100,6 +106,8 @@ it('lets others in between keys that are used for the first time', async () => {
   const order: string[] = [];
   let firstUses = 0;
   const busy = new TokenServer({
+    clock: systemClock,
+    timers: systemTimers,
     socketPath: path,
     perform(id, _op, payload, out) {
       const key = payload.toString();

@@ -6,8 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { FromTokenHost, TokenHostConfig } from '../../src/config/processes.js';
 import { systemClock } from '../../src/kernel/clock.js';
-import type { TokenClientOptions } from '../../src/token/client.js';
-import { connectAccount, type AccountToken } from './one-account.js';
+import { connectAccount, type AccountOptions, type AccountToken } from './one-account.js';
 
 export const profilePath = resolve('native-config/softhsm2.json');
 export const tokenLabel = 'test';
@@ -146,7 +145,7 @@ export class Host {
   }
 }
 
-export function clientOf(store: SoftStore, changes: Partial<TokenClientOptions> = {}): AccountToken {
+export function clientOf(store: SoftStore, changes: Partial<AccountOptions> = {}): AccountToken {
   return connectAccount({
     socketPath: store.socketPath,
     deadlineMs: 20_000,

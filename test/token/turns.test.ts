@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/kernel/clock.js';
 import { theDaemon } from '../../src/ports/token.js';
+import { systemTimers } from '../../src/kernel/timers.js';
 import { connectToken, type TokenClient, type TokenClientOptions } from '../../src/token/client.js';
 import { FrameDecoder } from '../../src/token/frames.js';
 
@@ -46,7 +47,15 @@ afterEach(async () => {
 
 function connect(changes: Partial<TokenClientOptions> = {}): void {
   const socketPath = join(home, 's');
-  client = connectToken({ socketPath, deadlineMs: 10_000, clock: systemClock, onOverrun: () => undefined, ...changes });
+  const onOverrun = (): void => undefined;
+  client = connectToken({
+    socketPath,
+    deadlineMs: 10_000,
+    clock: systemClock,
+    timers: systemTimers,
+    onOverrun,
+    ...changes,
+  });
 }
 
 async function until(condition: () => boolean): Promise<void> {

@@ -1,9 +1,10 @@
-// AES-256-GCM, HMAC-SHA-256 and random bytes in the token. An IV is random, drawn when all that it will encrypt is here, and used for one
+// AES-256-GCM, MACs and random bytes in the token. An IV is random, drawn when all that it will encrypt is here, and used for one
 // encryption, also when that fails (NIST SP 800-38D §8.2.2); an output is only taken in the length it must have.
 import { openSync, readSync } from 'node:fs';
 import { RequestFault, TokenLost } from './fault.js';
 import { ckrName, meaningOf } from './ckr.js';
-import { gcmMechanism, hmacSha256, inputOf, ivBytes, tagBytes, type GcmMechanism } from './mechanism.js';
+import type { Mac } from './kinds.js';
+import { gcmMechanism, inputOf, ivBytes, tagBytes, type GcmMechanism } from './mechanism.js';
 import type { Profile } from './profile.js';
 import type { ObjectHandle, TokenSession } from './session.js';
 
@@ -12,7 +13,6 @@ const ivsPerDraw = 32;
 const mostRandomBytes = 2048;
 /** The kernel draws anew when a machine is resumed from a snapshot and says so; a generator in this process knows nothing of it. */
 const kernelGenerator = '/dev/urandom';
-export const macBytes = 32;
 /** What sealing adds: IV and tag. */
 export const sealBytes = ivBytes + tagBytes;
 
@@ -91,11 +91,11 @@ export class Cipher {
     return plaintextBytes;
   }
 
-  /** HMAC-SHA-256 into `out`, which has 32 bytes. */
-  mac(key: ObjectHandle, data: Buffer, out: Buffer): void {
+  /** The algorithm's MAC into `out`, which is as long. */
+  mac(algorithm: Mac, key: ObjectHandle, data: Buffer, out: Buffer): void {
     const { library, handle } = this.#session;
-    library.C_SignInit(handle, hmacSha256, key);
-    requireLength(library.C_Sign(handle, inputOf(data), out), macBytes);
+    library.C_SignInit(handle, algorithm.mechanism, key);
+    requireLength(library.C_Sign(handle, inputOf(data), out), algorithm.bytes);
   }
 
   /** Fills `out` from the token's generator alone. */

@@ -182,6 +182,11 @@ export function meaningOf(error: unknown): CkrMeaning {
   return (code === undefined ? undefined : byCode.get(code)?.[1]) ?? suspect;
 }
 
+/** From C_GetAttributeValue: the object is gone, or its class has no such attribute. Neither says anything of the token. */
+export function saysAbsent(error: unknown): boolean {
+  return meaningOf(error).lost === 'handle' || ckrName(error) === 'CKR_ATTRIBUTE_TYPE_INVALID';
+}
+
 /**
  * Values that say nothing of the token when the call was to make an object: SoftHSMv2 answers CKR_GENERAL_ERROR when its disk is full, other
  * libraries CKR_FUNCTION_FAILED or CKR_DEVICE_ERROR where PKCS#11 has CKR_DEVICE_MEMORY. Whether the token is well is then asked of itself.

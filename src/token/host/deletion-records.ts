@@ -1,6 +1,6 @@
 // What the token itself says of keys that may be destroyed: a data object for each deletion, made when it is scheduled and destroyed when
 // it is cancelled. A key's own object is never written after it was made: a token may lose what it rewrites.
-import { ckaIdBytes, splitCkaIds, u64, u64Bytes } from '../wire.js';
+import { ckaIdBytes } from '../calls.js';
 import { meaningOf } from './ckr.js';
 import { RequestFault } from './fault.js';
 import type { ObjectHandle, TokenSession } from './session.js';
@@ -63,7 +63,7 @@ export class DeletionRecords {
     if (!this.#supported) return false;
     return this.#of(ckaIds).some(({ object, value }) => {
       if (!this.#says(object, value)) return false;
-      return value.subarray(kind.length).indexOf(u64(dueAtMs)) === 0 && ckaIds.every((id) => covers(value, id));
+      return value.subarray(kind.length).indexOf(timeOf(dueAtMs)) === 0 && ckaIds.every((id) => covers(value, id));
     });
   }
 
@@ -94,11 +94,22 @@ export class DeletionRecords {
   }
 }
 
-const headBytes = kind.length + u64Bytes;
+const timeBytes = 8;
+const headBytes = kind.length + timeBytes;
 
-const valueOf = (ckaIds: readonly Buffer[], dueAtMs: number): Buffer => Buffer.concat([kind, u64(dueAtMs), ...ckaIds]);
+function timeOf(dueAtMs: number): Buffer {
+  const bytes = Buffer.alloc(timeBytes);
+  bytes.writeBigUInt64BE(BigInt(dueAtMs));
+  return bytes;
+}
+
+const valueOf = (ckaIds: readonly Buffer[], dueAtMs: number): Buffer =>
+  Buffer.concat([kind, timeOf(dueAtMs), ...ckaIds]);
 
 function covers(value: Buffer, ckaId: Buffer): boolean {
-  const ids = splitCkaIds(value.subarray(headBytes)) ?? [];
-  return ckaId.length === ckaIdBytes && ids.some((id) => id.equals(ckaId));
+  if (ckaId.length !== ckaIdBytes || (value.length - headBytes) % ckaIdBytes !== 0) return false;
+  for (let at = headBytes; at < value.length; at += ckaIdBytes) {
+    if (value.subarray(at, at + ckaIdBytes).equals(ckaId)) return true;
+  }
+  return false;
 }

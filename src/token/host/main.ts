@@ -1,7 +1,10 @@
 // The token host: the one process that loads the vendor's library and knows the PIN. It is configured over its parent's channel, never
 // by arguments; it makes one login in its life; it ends when its parent does, and when it can no longer trust its token.
-import type { FromTokenHost, ToTokenHost, TokenDescription, TokenHostConfig } from '../../config/processes.js';
+import type { FromTokenHost, ToTokenHost, TokenHostConfig } from '../../config/processes.js';
+import { systemClock } from '../../kernel/clock.js';
+import { systemTimers } from '../../kernel/timers.js';
 import { ignoreTerminalSignals } from '../../kernel/terminal-signals.js';
+import type { TokenInfo } from '../../model/token-key.js';
 import { ckrName, meaningOf } from './ckr.js';
 import { StartFault, TokenLost } from './fault.js';
 import { login } from './login.js';
@@ -37,39 +40,41 @@ interface Running {
 }
 
 async function start(config: TokenHostConfig): Promise<Running> {
-  const { module, session, performer } = openToken(config);
+  const { module, token, performer } = openToken(config);
   const server = new TokenServer({
     socketPath: config.socketPath,
+    clock: systemClock,
+    timers: systemTimers,
     perform: (id, op, payload, out) => performer.perform(id, op, payload, out),
     endTurn: () => performer.endTurn(),
     readIndex: () => performer.readIndex(),
     onLost: () => void server.close(graceMs).then(() => process.exit(hostExitCodes.lost)),
   });
   await server.listen();
-  const token: TokenDescription = { label: session.token.label, serial: session.token.serial };
   tell({ type: 'ready', token });
   return { module, server };
 }
 
 /** From a profile to a logged-in session on a token that passed its self-test: all synchronous, all of it before the first request. */
-function openToken(config: TokenHostConfig): { module: LoadedModule; session: TokenSession; performer: Performer } {
+function openToken(config: TokenHostConfig): { module: LoadedModule; token: TokenInfo; performer: Performer } {
   const profile = loadProfile(config.profilePath);
   const module = loadModule(profile, config.modulePath);
   if (config.provision !== undefined) {
     provision(module, { ...config, soPinFile: config.provision.soPinFile }, profile);
   }
-  const token = findToken(module, config.tokenLabel, profile.tokenSelector.serial);
-  if (token === undefined) {
+  const chosen = findToken(module, config.tokenLabel, profile.tokenSelector.serial);
+  if (chosen === undefined) {
     const message = `no token is labelled ${config.tokenLabel}: initialise it, or correct the label`;
     throw new StartFault('token-missing', message);
   }
-  requireMechanisms(module, token.slot);
-  const session = new TokenSession(module, token);
+  requireMechanisms(module, chosen.slot);
+  const session = new TokenSession(module, chosen);
   const { pinFile, notesFolder, region } = config;
   const ours = config.provision !== undefined;
-  login(module.pkcs11, session.handle, token, { as: 'user', pinFile, notesFolder, region, ours }, profile);
-  selfTest(session, profile);
-  return { module, session, performer: new Performer(session, profile) };
+  login(module.pkcs11, session.handle, chosen, { as: 'user', pinFile, notesFolder, region, ours }, profile);
+  const works = selfTest(session, profile);
+  const token = { label: chosen.label, serial: chosen.serial, algorithms: works };
+  return { module, token, performer: new Performer(session, profile, token, systemClock) };
 }
 
 async function stop(running: Running | undefined): Promise<void> {

@@ -9,10 +9,6 @@ const emptyInput = Buffer.alloc(8).subarray(0, 0);
 
 export const inputOf = (bytes: Buffer): Buffer => (bytes.length === 0 ? emptyInput : bytes);
 
-export const aesKeyGen: pkcs11.Mechanism = { mechanism: pkcs11.CKM_AES_KEY_GEN };
-export const genericKeyGen: pkcs11.Mechanism = { mechanism: pkcs11.CKM_GENERIC_SECRET_KEY_GEN };
-export const hmacSha256: pkcs11.Mechanism = { mechanism: pkcs11.CKM_SHA256_HMAC };
-
 /** Makes CKM_AES_GCM's mechanism: 96-bit IV, 128-bit tag (NIST SP 800-38D §5.2.1). */
 export type GcmMechanism = (iv: Buffer, aad: Buffer) => pkcs11.Mechanism;
 
@@ -32,12 +28,4 @@ export const wrapMechanisms: readonly pkcs11.Mechanism[] = [
   { mechanism: pkcs11.CKM_AES_ECB },
   { mechanism: pkcs11.CKM_AES_CBC, parameter: Buffer.alloc(16) },
   { mechanism: pkcs11.CKM_AES_CBC_PAD, parameter: Buffer.alloc(16) },
-];
-
-/** What the daemon's operations need the token to have, by name for the operator. */
-export const neededMechanisms: readonly (readonly [name: string, type: number])[] = [
-  ['CKM_AES_KEY_GEN', pkcs11.CKM_AES_KEY_GEN],
-  ['CKM_AES_GCM', pkcs11.CKM_AES_GCM],
-  ['CKM_GENERIC_SECRET_KEY_GEN', pkcs11.CKM_GENERIC_SECRET_KEY_GEN],
-  ['CKM_SHA256_HMAC', pkcs11.CKM_SHA256_HMAC],
 ];

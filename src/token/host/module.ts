@@ -5,7 +5,7 @@ import graphene from 'graphene-pk11';
 import pkcs11 from 'pkcs11js';
 import { ckrName } from './ckr.js';
 import { StartFault, TokenLost } from './fault.js';
-import { neededMechanisms } from './mechanism.js';
+import { neededMechanisms } from './kinds.js';
 import type { Profile } from './profile.js';
 
 /** The library, twice: raw for calls, and graphene's view of its slots and tokens. */

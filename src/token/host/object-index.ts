@@ -1,8 +1,9 @@
-// CKA_ID → handles of the AES keys in the token, so that a key's first use searches nothing: one search lists the handles, and their
+// CKA_ID → handles of the objects in the token, of whatever kind, so that a key's first use searches nothing: one search lists the handles, and their
 // CKA_IDs are read in slices between which requests are served. What is not in it is looked for rarely, and never twice at a time.
 import type { MonotonicClock } from '../../kernel/clock.js';
-import { ckaIdBytes } from '../wire.js';
-import { meaningOf } from './ckr.js';
+import { ckaIdBytes } from '../calls.js';
+import { saysAbsent } from './ckr.js';
+import { OrderedNames } from './ordered-names.js';
 import type { ObjectHandle, TokenSession } from './session.js';
 
 /** A request whose key may be among the handles that are still to be read: it is performed again when `awaited` was read, or all were. */
@@ -32,14 +33,16 @@ const maxAbsent = 1000;
 /** A search for a single key takes SoftHSMv2 22 µs for each object: searching takes this part of the time at most. */
 const searchShare = 1 / 20;
 
-type Searches = Pick<TokenSession, 'findKeys' | 'ckaIdOf'>;
+type Searches = Pick<TokenSession, 'findObjects' | 'ckaIdOf'>;
 
 export class ObjectIndex {
   readonly #session: Searches;
   readonly #clock: MonotonicClock;
   readonly #handles = new Map<string, ObjectHandle[]>();
-  /** Names by handle, in hex. */
+  /** Names by handle, in hex; `anyName` for what has no CKA_ID. */
   readonly #names = new Map<string, string>();
+  /** Those names that can be the daemon's. */
+  readonly #ordered = new OrderedNames();
   #unread: ObjectHandle[] = [];
   readonly #absentUntilMs = new Map<string, number>();
   #searchAgainAtMs = 0;
@@ -52,7 +55,7 @@ export class ObjectIndex {
 
   /** Searches for these at once, and lists the handles of all others to be read. */
   start(first: readonly Buffer[]): void {
-    for (const ckaId of first) for (const handle of this.#session.findKeys('aes-gcm', ckaId)) this.add(ckaId, handle);
+    for (const ckaId of first) for (const handle of this.#session.findObjects(ckaId)) this.add(ckaId, handle);
     this.#list();
   }
 
@@ -62,7 +65,10 @@ export class ObjectIndex {
     const names: string[] = [];
     for (const handle of this.#unread.splice(-handlesPerSlice)) {
       const ckaId = this.#ckaIdOf(handle);
-      if (ckaId === undefined) continue;
+      if (ckaId === undefined || ckaId.length === 0) {
+        this.#names.set(handle.toString('hex'), anyName);
+        continue;
+      }
       this.add(ckaId, handle);
       names.push(nameOf(ckaId));
     }
@@ -78,7 +84,7 @@ export class ObjectIndex {
     if (this.#unread.length > 0) throw new NotReadYet(name);
     const nowMs = this.#clock.monotonicMs();
     if (nowMs < this.#searchAgainAtMs || nowMs < (this.#absentUntilMs.get(name) ?? 0)) return [];
-    for (const handle of this.#session.findKeys('aes-gcm', ckaId)) this.add(ckaId, handle);
+    for (const handle of this.#session.findObjects(ckaId)) this.add(ckaId, handle);
     const found = this.#handles.get(name);
     const endMs = this.#clock.monotonicMs();
     this.#searchAgainAtMs = endMs + (endMs - nowMs) / searchShare;
@@ -98,8 +104,12 @@ export class ObjectIndex {
     this.#names.set(key, name);
     this.#absentUntilMs.delete(name);
     const same = this.#handles.get(name);
-    if (same === undefined) this.#handles.set(name, [handle]);
-    else same.push(handle);
+    if (same !== undefined) {
+      same.push(handle);
+      return;
+    }
+    this.#handles.set(name, [handle]);
+    if (ckaId.length === ckaIdBytes) this.#ordered.add(name);
   }
 
   /** For when the key was destroyed, or its handle is no longer one. */
@@ -107,6 +117,7 @@ export class ObjectIndex {
     const name = nameOf(ckaId);
     for (const handle of this.#handles.get(name) ?? []) this.#names.delete(handle.toString('hex'));
     this.#handles.delete(name);
+    this.#ordered.delete(name);
   }
 
   /** Can a key that the token had be read still? True when it had none. */
@@ -120,32 +131,40 @@ export class ObjectIndex {
     if (this.isReachable()) return;
     this.#handles.clear();
     this.#names.clear();
+    this.#ordered.clear();
     this.#list();
   }
 
-  /** The CKA_IDs in the token, from a list of handles that is a second old at most. NotReadYet while some are to be read. */
-  ckaIds(): Buffer[] {
-    if (this.#unread.length === 0 && this.#clock.monotonicMs() - this.#listedAtMs > trustMs) this.#list();
+  /**
+   * The first `limit` CKA_IDs of 16 bytes after `after`, in the order of their bytes. A first page is from a list of handles that is a second
+   * old at most; the others go on in that list. NotReadYet while some are to be read.
+   */
+  page(after: Buffer | undefined, limit: number): Buffer[] {
+    const isOld = this.#clock.monotonicMs() - this.#listedAtMs > trustMs;
+    if (after === undefined && this.#unread.length === 0 && isOld) this.#list();
     if (this.#unread.length > 0) throw new NotReadYet(anyName);
-    return [...this.#handles.keys()]
-      .map((name) => Buffer.from(name, 'latin1'))
-      .filter((id) => id.length === ckaIdBytes);
+    const names = this.#ordered.after(after === undefined ? undefined : nameOf(after), limit);
+    return names.map((name) => Buffer.from(name, 'latin1'));
   }
 
   /** Forgets the handles that are gone; those that are new are read in slices. */
   #list(): void {
-    const listed = new Map(this.#session.findKeys('aes-gcm').map((handle) => [handle.toString('hex'), handle]));
-    for (const [key, name] of [...this.#names]) if (!listed.has(key)) this.drop(Buffer.from(name, 'latin1'));
+    const listed = new Map(this.#session.findObjects().map((handle) => [handle.toString('hex'), handle]));
+    for (const [key, name] of [...this.#names]) {
+      if (listed.has(key)) continue;
+      if (name === anyName) this.#names.delete(key);
+      else this.drop(Buffer.from(name, 'latin1'));
+    }
     this.#unread = [...listed].filter(([key]) => !this.#names.has(key)).map(([, handle]) => handle);
     this.#listedAtMs = this.#clock.monotonicMs();
   }
 
-  /** Undefined when the object is gone. */
+  /** Undefined when the object is gone, or has none. */
   #ckaIdOf(handle: ObjectHandle): Buffer | undefined {
     try {
       return this.#session.ckaIdOf(handle);
     } catch (error) {
-      if (meaningOf(error).lost === 'handle') return undefined;
+      if (saysAbsent(error)) return undefined;
       throw error;
     }
   }

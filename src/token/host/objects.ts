@@ -1,11 +1,12 @@
 // Making, listing and destroying keys in the token. A key that is not as asked is destroyed before anybody can use it, and the
 // daemon's own keys are neither listed nor destroyed.
+import type { TokenKind } from '../../model/token-key.js';
 import { daemonKeys, isDaemonKey } from '../../ports/token.js';
 import { RequestFault } from './fault.js';
-import { aesKeyGen, genericKeyGen } from './mechanism.js';
+import { kinds } from './kinds.js';
 import type { ObjectIndex } from './object-index.js';
 import type { ObjectHandle, TokenSession } from './session.js';
-import { generationTemplate, idSearch, type KeyKind } from './template.js';
+import { generationTemplate } from './template.js';
 
 const keyLabel = 'hsm-bridge';
 
@@ -18,23 +19,23 @@ export class KeyObjects {
     this.#index = index;
   }
 
-  /** AES-256. RequestFault `internal` when the index knows the `ckaId`; the token is not searched for it. */
-  generate(ckaId: Buffer): void {
+  /** RequestFault `internal` when the index knows the `ckaId`; the token is not searched for it. */
+  generate(ckaId: Buffer, kind: TokenKind): void {
     if (isDaemonKey(ckaId)) throw new RequestFault('internal', 'the CKA_ID is the daemon’s own');
     if (this.#index.has(ckaId)) throw new RequestFault('internal', 'the CKA_ID is in use');
-    this.#index.add(ckaId, this.#generate('aes-gcm', ckaId, keyLabel));
+    this.#index.add(ckaId, this.#generate(kind, ckaId, keyLabel));
   }
 
   /** A key that is not in the index is searched for: a wrong "no" would make a key be forgotten. */
   holds(ckaId: Buffer): boolean {
     if (isDaemonKey(ckaId)) return false;
-    return this.#index.has(ckaId) || this.#session.findKeys('aes-gcm', ckaId).length > 0;
+    return this.#index.has(ckaId) || this.#session.findObjects(ckaId).length > 0;
   }
 
   /** Everything that has one of these CKA_IDs. */
   find(ckaIds: readonly Buffer[]): ObjectHandle[] {
     if (ckaIds.some(isDaemonKey)) throw new RequestFault('internal', 'the daemon’s own keys are not destroyed');
-    return ckaIds.flatMap((ckaId) => this.#session.find(idSearch(ckaId)));
+    return ckaIds.flatMap((ckaId) => this.#session.findObjects(ckaId));
   }
 
   destroy(ckaIds: readonly Buffer[], objects: readonly ObjectHandle[]): void {
@@ -42,9 +43,13 @@ export class KeyObjects {
     for (const object of objects) this.#session.destroy(object);
   }
 
-  /** The CKA_IDs of AES keys, as far as they can be the daemon's (16 bytes), each once. */
-  list(): Buffer[] {
-    return this.#index.ckaIds().filter((ckaId) => !isDaemonKey(ckaId));
+  /** The daemon's own keys are left out, and the page is full nevertheless when there are more. */
+  page(after: Buffer | undefined, limit: number): Buffer[] {
+    const own = Object.keys(daemonKeys).length;
+    return this.#index
+      .page(after, limit + own)
+      .filter((ckaId) => !isDaemonKey(ckaId))
+      .slice(0, limit);
   }
 
   /**
@@ -52,24 +57,24 @@ export class KeyObjects {
    * creation, which is finished. RequestFault `daemonKeysExist` in every other case but an empty one.
    */
   createDaemonKeys(): void {
-    const secrets = this.#session.find(idSearch(daemonKeys.secrets));
-    if (this.#session.find(idSearch(daemonKeys.rowSeal)).length > 0 || secrets.length > 1) {
+    const secrets = this.#session.findObjects(daemonKeys.secrets);
+    if (this.#session.findObjects(daemonKeys.rowSeal).length > 0 || secrets.length > 1) {
       throw new RequestFault('daemonKeysExist', 'the token already holds the daemon’s own keys');
     }
     if (secrets[0] === undefined) {
-      this.#index.add(daemonKeys.secrets, this.#generate('aes-gcm', daemonKeys.secrets, 'hsm-bridge secrets'));
+      this.#index.add(daemonKeys.secrets, this.#generate('AES_256', daemonKeys.secrets, 'hsm-bridge secrets'));
     }
-    if (secrets[0] !== undefined && this.#session.mismatchesOf('aes-gcm', secrets[0]).length > 0) {
+    if (secrets[0] !== undefined && this.#session.mismatchesOf(kinds.AES_256, secrets[0]).length > 0) {
       throw new RequestFault('internal', 'the key for secrets in the token is not of the daemon’s making');
     }
-    this.#generate('hmac', daemonKeys.rowSeal, 'hsm-bridge row seal');
+    this.#index.add(daemonKeys.rowSeal, this.#generate('HMAC_256', daemonKeys.rowSeal, 'hsm-bridge row seal'));
   }
 
-  #generate(kind: KeyKind, ckaId: Buffer, label: string): ObjectHandle {
+  #generate(kind: TokenKind, ckaId: Buffer, label: string): ObjectHandle {
     const { library, handle } = this.#session;
-    const mechanism = kind === 'aes-gcm' ? aesKeyGen : genericKeyGen;
-    const key = library.C_GenerateKey(handle, mechanism, generationTemplate(kind, { ckaId, label }));
-    const wrong = this.#session.mismatchesOf(kind, key);
+    const row = kinds[kind];
+    const key = library.C_GenerateKey(handle, row.generation, generationTemplate(row, { ckaId, label }));
+    const wrong = this.#session.mismatchesOf(row, key);
     if (wrong.length === 0) return key;
     this.#session.destroy(key);
     throw new RequestFault('nothingMade', `the token made a key whose ${wrong.join(', ')} is not as asked`);

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
-import { ckaIdBytes } from '../wire.js';
+import { ckaIdBytes } from '../calls.js';
 import { ckrTable, type CkrName } from './ckr.js';
 import { StartFault } from './fault.js';
 

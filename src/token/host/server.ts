@@ -2,6 +2,8 @@
 // is performed before the next one is read, and a gateway that does not read its answers is not read from.
 import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
+import type { MonotonicClock } from '../../kernel/clock.js';
+import type { Timers } from '../../kernel/timers.js';
 import { FrameDecoder, FrameWriter } from '../frames.js';
 import { statuses } from '../wire.js';
 import { anyName, firstUsesPerTurn, nextTurn, NotReadYet } from './object-index.js';
@@ -9,6 +11,8 @@ import type { Performed } from './perform.js';
 
 export interface ServerOptions {
   readonly socketPath: string;
+  readonly clock: MonotonicClock;
+  readonly timers: Timers;
   /** Throws when the token is lost; then it has answered. */
   readonly perform: (id: number, op: number, payload: Buffer, out: FrameWriter) => Performed;
   /** Reads a part of the index of keys: what requests may have waited for, and nothing when all is read. Throws when the token is lost. */
@@ -67,7 +71,7 @@ export class TokenServer {
   close(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const socket of this.#writers.keys()) socket.end(() => socket.destroy());
-    return Promise.race([closed, new Promise<void>((resolve) => setTimeout(resolve, graceMs))]);
+    return Promise.race([closed, this.#options.timers.sleep(graceMs)]);
   }
 
   #serve(socket: Socket): void {
@@ -82,11 +86,11 @@ export class TokenServer {
         writer.flush();
       }
       const sound = this.#perform(id, op, payload, socket);
-      if (performance.now() - this.#spokeAtMs > silenceMs) this.#speak(writer);
+      if (this.#options.clock.monotonicMs() - this.#spokeAtMs > silenceMs) this.#speak(writer);
       return sound;
     });
     socket.on('data', (chunk) => {
-      this.#spokeAtMs = performance.now();
+      this.#spokeAtMs = this.#options.clock.monotonicMs();
       const sound = decoder.push(chunk);
       this.#options.endTurn();
       chunk.fill(0);
@@ -105,7 +109,7 @@ export class TokenServer {
       if (writer !== inTurn) writer.commit(0, statuses.alive, 0);
       writer.flush();
     }
-    this.#spokeAtMs = performance.now();
+    this.#spokeAtMs = this.#options.clock.monotonicMs();
   }
 
   #perform(id: number, op: number, payload: Buffer, socket: Socket): boolean {
@@ -138,7 +142,7 @@ export class TokenServer {
   #readOn(): void {
     if (this.#reading) return;
     this.#reading = true;
-    setImmediate(() => {
+    this.#options.timers.soon(() => {
       this.#reading = false;
       this.#readSlice();
     });
@@ -164,7 +168,8 @@ export class TokenServer {
       payload.fill(0);
     }
     this.#options.endTurn();
-    if (this.#waiting.size > 0 && performance.now() - this.#spokeAtMs > silenceMs) this.#speak(undefined);
+    if (this.#waiting.size > 0 && this.#options.clock.monotonicMs() - this.#spokeAtMs > silenceMs)
+      this.#speak(undefined);
     else for (const writer of this.#writers.values()) writer.flush();
     if (this.#waiting.size > 0 || !all) this.#readOn();
   }
@@ -173,6 +178,6 @@ export class TokenServer {
     if (this.#lost) return;
     this.#lost = true;
     // After this chunk, so that its answers have left.
-    setImmediate(this.#options.onLost);
+    this.#options.timers.soon(this.#options.onLost);
   }
 }

@@ -1,9 +1,21 @@
 // One logged-in session on one token, and the calls made in it, synchronously. The session may be replaced; the login may not: the last
 // session of a process takes the login with it, so a new one is opened before the old one is closed.
 import pkcs11 from 'pkcs11js';
+import { saysAbsent } from './ckr.js';
 import { TokenLost } from './fault.js';
 import type { ChosenToken, LoadedModule } from './module.js';
-import { copyTemplate, idQuery, keySearch, mismatches, protectionQuery, valueQuery, type KeyKind } from './template.js';
+import type { Kind } from './kinds.js';
+import {
+  copyTemplate,
+  identityQuery,
+  idQuery,
+  idSearch,
+  isOfKind,
+  mismatches,
+  objectSearch,
+  protectionQuery,
+  valueQuery,
+} from './template.js';
 
 export type ObjectHandle = Buffer;
 
@@ -65,16 +77,28 @@ export class TokenSession {
     return found;
   }
 
-  findKeys(kind: KeyKind, ckaId?: Buffer): ObjectHandle[] {
-    return this.find(keySearch(kind, ckaId));
+  /** Token objects of whatever kind: all, or those with this CKA_ID. */
+  findObjects(ckaId?: Buffer): ObjectHandle[] {
+    return this.find(ckaId === undefined ? objectSearch() : idSearch(ckaId));
   }
 
   ckaIdOf(object: ObjectHandle): Buffer {
     return this.library.C_GetAttributeValue(this.#handle, object, idQuery())[0]?.value ?? Buffer.alloc(0);
   }
 
+  /** Is this a key of this kind with this CKA_ID? No for what is gone, or has no such attributes. */
+  isKey(object: ObjectHandle, kind: Kind, ckaId: Buffer): boolean {
+    try {
+      const read = this.library.C_GetAttributeValue(this.#handle, object, identityQuery());
+      return read[0]?.value.equals(ckaId) === true && isOfKind(kind, read);
+    } catch (error) {
+      if (saysAbsent(error)) return false;
+      throw error;
+    }
+  }
+
   /** The names of the object's attributes that are not as the daemon makes its keys. */
-  mismatchesOf(kind: KeyKind, key: ObjectHandle): string[] {
+  mismatchesOf(kind: Kind, key: ObjectHandle): string[] {
     return mismatches(kind, this.library.C_GetAttributeValue(this.#handle, key, protectionQuery(kind)));
   }
 

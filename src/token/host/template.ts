@@ -1,28 +1,11 @@
 // Every template the host passes to pkcs11js is made here, with values of exactly the types it expects, and read back here: a key the
 // daemon uses cannot leave the token and does one thing.
 import pkcs11 from 'pkcs11js';
-
-/** What a key of the daemon is for; it can do nothing else. */
-export type KeyKind = 'aes-gcm' | 'hmac';
-
-export const secretKeyBytes = 32;
-
-const keyTypes = { 'aes-gcm': pkcs11.CKK_AES, hmac: pkcs11.CKK_GENERIC_SECRET } as const;
+import { uses, type Kind } from './kinds.js';
 
 type Flag = readonly [name: string, type: number, value: boolean];
 
-function usage(kind: KeyKind): readonly Flag[] {
-  const aes = kind === 'aes-gcm';
-  return [
-    ['CKA_ENCRYPT', pkcs11.CKA_ENCRYPT, aes],
-    ['CKA_DECRYPT', pkcs11.CKA_DECRYPT, aes],
-    ['CKA_SIGN', pkcs11.CKA_SIGN, !aes],
-    ['CKA_VERIFY', pkcs11.CKA_VERIFY, !aes],
-    ['CKA_WRAP', pkcs11.CKA_WRAP, false],
-    ['CKA_UNWRAP', pkcs11.CKA_UNWRAP, false],
-    ['CKA_DERIVE', pkcs11.CKA_DERIVE, false],
-  ];
-}
+const usage = (kind: Kind): readonly Flag[] => uses.map(([name, type]) => [name, type, kind.uses.includes(name)]);
 
 const protection: readonly Flag[] = [
   ['CKA_PRIVATE', pkcs11.CKA_PRIVATE, true],
@@ -39,16 +22,16 @@ const history: readonly Flag[] = [
 
 const attributesOf = (flags: readonly Flag[]): pkcs11.Template => flags.map(([, type, value]) => ({ type, value }));
 
-/** C_GenerateKey: 256 bits, non-extractable. `token` false: a session object, gone with its session. */
+/** C_GenerateKey: non-extractable. `token` false: a session object, gone with its session. */
 export function generationTemplate(
-  kind: KeyKind,
+  kind: Kind,
   name: { readonly ckaId: Buffer; readonly label: string },
   token = true,
 ): pkcs11.Template {
   return [
     { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_SECRET_KEY },
-    { type: pkcs11.CKA_KEY_TYPE, value: keyTypes[kind] },
-    { type: pkcs11.CKA_VALUE_LEN, value: secretKeyBytes },
+    { type: pkcs11.CKA_KEY_TYPE, value: kind.keyType },
+    { type: pkcs11.CKA_VALUE_LEN, value: kind.bytes },
     { type: pkcs11.CKA_TOKEN, value: token },
     { type: pkcs11.CKA_ID, value: name.ckaId },
     { type: pkcs11.CKA_LABEL, value: name.label },
@@ -58,10 +41,10 @@ export function generationTemplate(
 }
 
 /** C_CreateObject of a session key with a published value: for known answers, never for a key of the daemon. */
-export function knownKeyTemplate(kind: KeyKind, value: Buffer): pkcs11.Template {
+export function knownKeyTemplate(kind: Kind, value: Buffer): pkcs11.Template {
   return [
     { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_SECRET_KEY },
-    { type: pkcs11.CKA_KEY_TYPE, value: keyTypes[kind] },
+    { type: pkcs11.CKA_KEY_TYPE, value: kind.keyType },
     { type: pkcs11.CKA_TOKEN, value: false },
     { type: pkcs11.CKA_VALUE, value },
     ...attributesOf(protection),
@@ -74,7 +57,7 @@ export function wrappingKeyTemplate(): pkcs11.Template {
   return [
     { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_SECRET_KEY },
     { type: pkcs11.CKA_KEY_TYPE, value: pkcs11.CKK_AES },
-    { type: pkcs11.CKA_VALUE_LEN, value: secretKeyBytes },
+    { type: pkcs11.CKA_VALUE_LEN, value: 32 },
     { type: pkcs11.CKA_TOKEN, value: false },
     { type: pkcs11.CKA_WRAP, value: true },
     ...attributesOf(protection),
@@ -93,14 +76,16 @@ export const loosenings: readonly (readonly [what: string, template: () => pkcs1
 export const valueQuery = (): pkcs11.Template => [{ type: pkcs11.CKA_VALUE }];
 export const idQuery = (): pkcs11.Template => [{ type: pkcs11.CKA_ID }];
 
-/** C_FindObjectsInit: token objects of this kind, with this CKA_ID when one is given. */
-export function keySearch(kind: KeyKind, ckaId?: Buffer): pkcs11.Template {
-  return [
-    { type: pkcs11.CKA_TOKEN, value: true },
-    { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_SECRET_KEY },
-    { type: pkcs11.CKA_KEY_TYPE, value: keyTypes[kind] },
-    ...(ckaId === undefined ? [] : [{ type: pkcs11.CKA_ID, value: ckaId }]),
-  ];
+/** C_GetAttributeValue of what says which kind of key it is. Fresh each time: pkcs11js leaks what a reused template was filled with. */
+export const identityQuery = (): pkcs11.Template => [
+  { type: pkcs11.CKA_ID },
+  { type: pkcs11.CKA_CLASS },
+  { type: pkcs11.CKA_KEY_TYPE },
+];
+
+/** Does the answer to `identityQuery` show a key of this kind? */
+export function isOfKind(kind: Kind, [, keyClass, keyType]: pkcs11.TemplateResult): boolean {
+  return readsAsNumber(keyClass?.value, pkcs11.CKO_SECRET_KEY) && readsAsNumber(keyType?.value, kind.keyType);
 }
 
 const application = 'hsm-bridge';
@@ -125,6 +110,9 @@ export const recordSearch = (): pkcs11.Template => [
   { type: pkcs11.CKA_APPLICATION, value: application },
 ];
 
+/** C_FindObjectsInit: every token object. */
+export const objectSearch = (): pkcs11.Template => [{ type: pkcs11.CKA_TOKEN, value: true }];
+
 /** C_FindObjectsInit: whatever token object has this CKA_ID. */
 export function idSearch(ckaId: Buffer): pkcs11.Template {
   return [
@@ -133,24 +121,26 @@ export function idSearch(ckaId: Buffer): pkcs11.Template {
   ];
 }
 
-const checkedFlags = (kind: KeyKind): readonly Flag[] => [...protection, ...history, ...usage(kind)];
+const checkedFlags = (kind: Kind): readonly Flag[] => [...protection, ...history, ...usage(kind)];
 
-/** C_GetAttributeValue of all that `mismatches` looks at. Fresh each time: pkcs11js leaks what a reused template was filled with. */
-export function protectionQuery(kind: KeyKind): pkcs11.Template {
+/** C_GetAttributeValue of all that `mismatches` looks at; fresh each time, too. */
+export function protectionQuery(kind: Kind): pkcs11.Template {
   return [...checkedFlags(kind).map(([, type]) => ({ type })), { type: pkcs11.CKA_VALUE_LEN }];
 }
 
 /** The names of attributes that are not as the daemon makes its keys; empty for a key that cannot leave. */
-export function mismatches(kind: KeyKind, read: pkcs11.TemplateResult): string[] {
+export function mismatches(kind: Kind, read: pkcs11.TemplateResult): string[] {
   const flags = checkedFlags(kind)
     .filter(([, , value], i) => !readsAs(read[i]?.value, value))
     .map(([name]) => name);
-  const length = read.at(-1)?.value;
-  return length?.[0] === secretKeyBytes && length.subarray(1).every((byte) => byte === 0)
-    ? flags
-    : [...flags, 'CKA_VALUE_LEN'];
+  return readsAsNumber(read.at(-1)?.value, kind.bytes) ? flags : [...flags, 'CKA_VALUE_LEN'];
 }
 
 function readsAs(read: Buffer | undefined, value: boolean): boolean {
   return read?.length === 1 && (read[0] !== 0) === value;
+}
+
+/** A CK_ULONG in the byte order of this machine: little endian on all that the daemon is built for. */
+function readsAsNumber(read: Buffer | undefined, value: number): boolean {
+  return read !== undefined && read.length >= 4 && read.readUInt32LE() === value && !read.subarray(4).some(Boolean);
 }

@@ -127,9 +127,9 @@ describe('the message count', () => {
     const { generateKey } = token;
     const objects = token.objects.size;
     line.store.usageTotals.set(key.CurrentKeyMaterialId!, 2 ** 32 - 8 * 2 ** 20);
-    token.generateKey = async (ckaId) => {
+    token.generateKey = async (ckaId, kind) => {
       // The object was made, and the answer was lost.
-      await generateKey(ckaId);
+      await generateKey(ckaId, kind);
       throw new BridgeError('DependencyTimeoutException');
     };
     expect(await startCounting(key.KeyId!)).toBe(key.CurrentKeyMaterialId);

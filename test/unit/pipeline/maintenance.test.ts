@@ -180,8 +180,8 @@ describe('a creation that failed', () => {
   async function failedCreation(made: boolean): Promise<Key> {
     const token = line.token(region);
     const { generateKey } = token;
-    token.generateKey = async (ckaId) => {
-      if (made) await generateKey(ckaId);
+    token.generateKey = async (ckaId, kind) => {
+      if (made) await generateKey(ckaId, kind);
       throw new BridgeError('DependencyTimeoutException');
     };
     await expect(client.send(new kms.CreateKeyCommand({}))).rejects.toMatchObject({

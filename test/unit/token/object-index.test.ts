@@ -1,7 +1,6 @@
 // The host's index of keys over a token that counts its calls: a key's first use searches nothing, and no turn reads more than a slice.
 import { beforeEach, describe, expect, it } from 'vitest';
 import { anyName, nameOf, NotReadYet, ObjectIndex } from '../../../src/token/host/object-index.js';
-import type { KeyKind } from '../../../src/token/host/template.js';
 
 const id = (number: number): Buffer => Buffer.from(String(number).padStart(16, '0'));
 const gone = (): Error => Object.assign(new Error('CKR_OBJECT_HANDLE_INVALID'), { code: 0x82 });
@@ -21,7 +20,7 @@ class CountingToken {
     return bytes;
   }
 
-  findKeys(_kind: KeyKind, ckaId?: Buffer): Buffer[] {
+  findObjects(ckaId?: Buffer): Buffer[] {
     this.searches += 1;
     this.nowMs += this.searchMs;
     const found = [...this.objects].filter(([, own]) => ckaId === undefined || own.equals(ckaId));
@@ -79,11 +78,11 @@ describe('the index of 2,000 keys', () => {
   it('lets a key wait that may be among those to be read, and does not search for it', () => {
     index.start([]);
     for (const asked of [id(3), id(999_999)]) expect(() => index.find(asked)).toThrow(NotReadYet);
-    expect(() => index.ckaIds()).toThrow(NotReadYet);
+    expect(() => index.page(undefined, 8192)).toThrow(NotReadYet);
     expect(token.searches).toBe(1);
     readAll();
     expect(index.find(id(3))).toHaveLength(1);
-    expect(index.ckaIds()).toHaveLength(2000);
+    expect(index.page(undefined, 8192)).toHaveLength(2000);
   });
 
   it('looks for an unknown key once in a while, however many ask for however many', () => {
@@ -112,12 +111,39 @@ describe('the index of 2,000 keys', () => {
     token.objects.delete(token.put(id(6), 6).toString('hex'));
     token.put(id(6000), 8001);
     token.nowMs += 2000;
-    expect(() => index.ckaIds()).toThrow(NotReadYet);
+    expect(() => index.page(undefined, 8192)).toThrow(NotReadYet);
     expect(index.readSlice()).toEqual([nameOf(id(6000)), anyName]);
-    const names = index.ckaIds().map(String);
+    const names = index.page(undefined, 8192).map(String);
     expect(names).toHaveLength(2000);
     expect(names).toEqual(expect.arrayContaining([String(id(5000)), String(id(6000))]));
     expect(names).not.toContain(String(id(6)));
+  });
+
+  it('gives the CKA_IDs in pages that miss none, in the order of their bytes, from one list', () => {
+    for (let i = 0; i < 300; i++) token.put(Buffer.from([...Array<number>(15).fill(i % 256), i >> 8]), 9000 + i);
+    index.start([]);
+    readAll();
+    const { searches } = token;
+    const all: Buffer[] = [];
+    for (let page: Buffer[] = index.page(undefined, 100); page.length > 0; page = index.page(all.at(-1), 100)) {
+      expect(page.length).toBeLessThanOrEqual(100);
+      all.push(...page);
+      token.nowMs += 2000;
+    }
+    expect(token.searches).toBe(searches);
+    const expected = [...token.objects.values()].map((ckaId) => ckaId.toString('hex')).sort();
+    expect(all.map((ckaId) => ckaId.toString('hex'))).toEqual(expected);
+  });
+
+  it('leaves out what has no CKA_ID, and does not ask it again', () => {
+    token.put(Buffer.alloc(0), 7000);
+    index.start([]);
+    readAll();
+    expect(index.page(undefined, 8192)).toHaveLength(2000);
+    const { reads } = token;
+    token.nowMs += 2000;
+    expect(index.page(undefined, 8192)).toHaveLength(2000);
+    expect(token.reads).toBe(reads);
   });
 
   it('knows of two keys with one CKA_ID', () => {

@@ -1,0 +1,164 @@
+// A token made of node:crypto, with a gate to hold calls, a failure to give them, and counters to see them. It keeps the port's contract:
+// test/token/contract.test.ts runs the same suite on it and on a real token.
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { BridgeError } from '../../src/kernel/errors.js';
+import { tokenKinds, type TokenKind } from '../../src/model/token-key.js';
+import { daemonKeys, type Token, type Tokens } from '../../src/ports/token.js';
+import { calls, type ArgsOf } from '../../src/token/calls.js';
+
+interface KeyObject {
+  readonly kind: TokenKind;
+  readonly value: Buffer;
+}
+
+export class FakeToken implements Token {
+  sealCalls = 0;
+  decryptCalls = 0;
+  createCalls = 0;
+  /** While set, sealRow waits for it. */
+  gate: Promise<void> | undefined;
+  /** Thrown by every call that needs one of the daemon's keys while it is set. */
+  failure: BridgeError | undefined;
+  /** The users' keys by CKA_ID in hex. */
+  readonly objects = new Map<string, KeyObject>();
+  /** CKA_ID and time of each scheduled destruction. */
+  readonly scheduled = new Set<string>();
+  #daemonKeys: Buffer | undefined;
+  readonly #file: string | undefined;
+
+  /** `file`: holds the daemon's keys, so that several processes share one token; an existing file wins against a second creation. */
+  constructor(file?: string) {
+    this.#file = file;
+  }
+
+  info: Token['info'] = async () => ({
+    label: 'fake',
+    serial: '4711',
+    algorithms: ['AES_256_GCM', 'HMAC_SHA_256'],
+  });
+
+  generateKey: Token['generateKey'] = async (ckaId, kind) => {
+    takes('generateKey', [ckaId, kind]);
+    if (!tokenKinds.includes(kind)) throw new RangeError('no such kind');
+    const name = ckaId.toString('hex');
+    if (this.objects.has(name)) throw new BridgeError('KMSInternalException');
+    this.objects.set(name, { kind, value: randomBytes(32) });
+  };
+
+  holds: Token['holds'] = async (ckaId) => this.objects.has(ckaId.toString('hex'));
+
+  scheduleDestruction: Token['scheduleDestruction'] = async (ckaIds, dueAtMs) => {
+    takes('scheduleDestruction', [ckaIds, dueAtMs]);
+    for (const ckaId of ckaIds) this.scheduled.add(`${ckaId.toString('hex')} ${dueAtMs}`);
+    return true;
+  };
+
+  cancelDestruction: Token['cancelDestruction'] = async (ckaIds) => {
+    const ids = ckaIds.map((ckaId) => ckaId.toString('hex'));
+    for (const record of this.scheduled) if (ids.includes(record.slice(0, 32))) this.scheduled.delete(record);
+  };
+
+  destroyScheduled: Token['destroyScheduled'] = async (ckaIds, dueAtMs) => {
+    takes('destroyScheduled', [ckaIds, dueAtMs]);
+    const ids = ckaIds.map((ckaId) => ckaId.toString('hex'));
+    const some = ids.some((id) => this.objects.has(id));
+    if (some && !ids.every((id) => this.scheduled.has(`${id} ${dueAtMs}`))) return false;
+    for (const id of ids) this.objects.delete(id);
+    await this.cancelDestruction(ckaIds);
+    return true;
+  };
+
+  inventory: Token['inventory'] = async (after, limit) => {
+    takes('inventory', [after, limit]);
+    const names = [...this.objects.keys()].sort().filter((name) => after === undefined || name > after.toString('hex'));
+    return names.slice(0, limit).map((name) => Buffer.from(name, 'hex'));
+  };
+
+  encrypt: Token['encrypt'] = async (ckaId, aad, plaintext) => {
+    takes('encrypt', [ckaId, aad, plaintext]);
+    const iv = randomBytes(12);
+    const cipher = createCipheriv('aes-256-gcm', this.#aesKey(ckaId), iv).setAAD(aad);
+    return Buffer.concat([iv, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
+  };
+
+  decrypt: Token['decrypt'] = async (ckaId, aad, sealed) => {
+    takes('decrypt', [ckaId, aad, sealed]);
+    this.decryptCalls++;
+    const key = this.#aesKey(ckaId);
+    try {
+      const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, 12), { authTagLength: 16 });
+      decipher.setAAD(aad).setAuthTag(sealed.subarray(12).subarray(-16));
+      return Buffer.concat([decipher.update(sealed.subarray(12, -16)), decipher.final()]);
+    } catch (error) {
+      throw new BridgeError('InvalidCiphertextException', undefined, { cause: error });
+    }
+  };
+
+  reEncrypt: Token['reEncrypt'] = async (from, to) =>
+    this.encrypt(to.ckaId, to.aad, await this.decrypt(from.ckaId, from.aad, from.sealed));
+
+  generateDataKey: Token['generateDataKey'] = async (ckaId, aad, bytes) => {
+    takes('generateDataKey', [ckaId, aad, bytes]);
+    const plaintext = randomBytes(bytes);
+    return { plaintext, sealed: await this.encrypt(ckaId, aad, plaintext) };
+  };
+
+  generateDataKeyWithoutPlaintext: Token['generateDataKeyWithoutPlaintext'] = async (ckaId, aad, bytes) =>
+    (await this.generateDataKey(ckaId, aad, bytes)).sealed;
+
+  random: Token['random'] = async (bytes) => {
+    takes('random', [bytes]);
+    return randomBytes(bytes);
+  };
+
+  createDaemonKeys: Token['createDaemonKeys'] = async () => {
+    this.createCalls++;
+    if (this.failure !== undefined) throw this.failure;
+    const keys = randomBytes(64);
+    if (this.#file !== undefined) writeFileSync(this.#file, keys.toString('hex'), { flag: 'wx' });
+    else if (this.#daemonKeys !== undefined) throw new BridgeError('KMSInternalException');
+    this.#daemonKeys = keys;
+  };
+
+  sealRow: Token['sealRow'] = async (data) => {
+    takes('sealRow', [data]);
+    this.sealCalls++;
+    await this.gate;
+    return this.hmac(data);
+  };
+
+  hmac(data: Buffer): Buffer {
+    return createHmac('sha256', this.#own().subarray(0, 32)).update(data).digest();
+  }
+
+  #aesKey(ckaId: Buffer): Buffer {
+    if (ckaId.equals(daemonKeys.secrets)) return this.#own().subarray(32);
+    const key = this.objects.get(ckaId.toString('hex'));
+    if (key?.kind !== 'AES_256') throw new BridgeError('KeyUnavailableException');
+    return key.value;
+  }
+
+  #own(): Buffer {
+    if (this.failure !== undefined) throw this.failure;
+    if (this.#file !== undefined && existsSync(this.#file))
+      this.#daemonKeys = Buffer.from(readFileSync(this.#file, 'utf8'), 'hex');
+    if (this.#daemonKeys === undefined) throw new BridgeError('KeyUnavailableException');
+    return this.#daemonKeys;
+  }
+}
+
+/** RangeError for what the real client does not send either. */
+function takes<M extends keyof Token>(method: M, args: ArgsOf<M>): void {
+  calls[method].args.measure(args as never);
+}
+
+export class FakeTokens implements Tokens {
+  readonly #byRegion = new Map<string, FakeToken>();
+
+  of(region: string): FakeToken {
+    const known = this.#byRegion.get(region) ?? new FakeToken();
+    this.#byRegion.set(region, known);
+    return known;
+  }
+}
