@@ -1,5 +1,5 @@
 // Aliases: CreateAlias, UpdateAlias, DeleteAlias, ListAliases.
-import { aliasArn, keyArn } from '../kernel/arn.js';
+import { aliasArn, keyArn, parseKmsArn } from '../kernel/arn.js';
 import { BridgeError } from '../kernel/errors.js';
 import type { Alias } from '../model/key.js';
 import { anyNumber, list, required, structure, type ValueOf } from '../shapes/shape.js';
@@ -11,14 +11,18 @@ import { pageInput, pageOutput, paginate } from './pagination.js';
 /** AWS's quota: aliases of one key. */
 const maxAliases = 50;
 
+/** Of AWS's errors only CreateAlias has InvalidAliasNameException, and no operation on an alias has InvalidArnException. */
+type ReservedCode = 'InvalidAliasNameException' | 'ValidationException';
+
 /** What AWS asks of the two arguments beyond their shapes, and before it looks up what they name. */
-function requirePair(input: { readonly AliasName: string; readonly TargetKeyId: string }): void {
-  requireAliasName(input.AliasName);
-  if (namesAlias(input.TargetKeyId))
-    throw new BridgeError('ValidationException', 'Aliases must refer to keys. Not aliases');
+function requirePair({ AliasName, TargetKeyId }: ValueOf<typeof pairShape>, reserved: ReservedCode): void {
+  requireAliasName(AliasName, reserved);
+  if (namesAlias(TargetKeyId)) throw new BridgeError('ValidationException', 'Aliases must refer to keys. Not aliases');
+  if (TargetKeyId.startsWith('arn:') && parseKmsArn(TargetKeyId) === undefined)
+    throw new BridgeError('NotFoundException', `Invalid arn ${TargetKeyId}`);
 }
 
-function requireAliasName(aliasName: string): void {
+function requireAliasName(aliasName: string, reserved: ReservedCode): void {
   if (!aliasName.startsWith('alias/')) {
     throw new BridgeError(
       'ValidationException',
@@ -26,7 +30,7 @@ function requireAliasName(aliasName: string): void {
     );
   }
   if (aliasName.startsWith('alias/aws/'))
-    throw new BridgeError('InvalidAliasNameException', 'Alias must not use the reserved prefix alias/aws/');
+    throw new BridgeError(reserved, 'Alias must not use the reserved prefix alias/aws/');
   if (aliasName === 'alias/')
     throw new BridgeError('ValidationException', 'Alias must have a name after the prefix "alias/".');
   // The model's pattern lets it through; the service does not.
@@ -43,7 +47,7 @@ async function requireRoom(call: Call, keyIndex: number): Promise<void> {
   );
 }
 
-const pair = { AliasName: required(member.aliasName), TargetKeyId: required(member.keyId) };
+const pairShape = structure({ AliasName: required(member.aliasName), TargetKeyId: required(member.keyId) });
 
 export const createAlias = define({
   name: 'CreateAlias',
@@ -51,9 +55,9 @@ export const createAlias = define({
   mutates: true,
   crossAccount: false,
   state: 'manageable',
-  input: structure(pair),
+  input: pairShape,
   targets: (input) => {
-    requirePair(input);
+    requirePair(input, 'InvalidAliasNameException');
     return [
       { kind: 'alias', permission: 'kms:CreateAlias', aliasName: input.AliasName },
       { kind: 'key', permission: 'kms:CreateAlias', keyId: input.TargetKeyId, aliases: false },
@@ -83,9 +87,9 @@ export const updateAlias = define({
   mutates: true,
   crossAccount: false,
   state: 'manageable',
-  input: structure(pair),
+  input: pairShape,
   targets: (input) => {
-    requirePair(input);
+    requirePair(input, 'ValidationException');
     return [
       { kind: 'alias', permission: 'kms:UpdateAlias', aliasName: input.AliasName },
       { kind: 'key', permission: 'kms:UpdateAlias', keyId: input.TargetKeyId, aliases: false },
@@ -112,7 +116,7 @@ export const deleteAlias = define({
   state: 'any',
   input: structure({ AliasName: required(member.aliasName) }),
   targets: (input) => {
-    requireAliasName(input.AliasName);
+    requireAliasName(input.AliasName, 'ValidationException');
     return [
       { kind: 'alias', permission: 'kms:DeleteAlias', aliasName: input.AliasName },
       { kind: 'keyOfAlias', permission: 'kms:DeleteAlias', aliasName: input.AliasName },

@@ -23,7 +23,7 @@ export function requireSymmetric(algorithm: string, keySpec: string): void {
 /** Nitro attestation is not served: a caller who asks for it must not get a plaintext instead. */
 export function refuseRecipient(recipient: object | undefined): void {
   if (recipient !== undefined) {
-    throw new BridgeError('UnsupportedOperationException', 'Recipient is not supported by this version of hsm-bridge.');
+    throw new BridgeError('ValidationException', 'Recipient is not supported by this version of hsm-bridge.');
   }
 }
 

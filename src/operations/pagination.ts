@@ -10,6 +10,9 @@ export const pageOutput = { Truncated: required(boolean), NextMarker: member.mar
 type PageInput = ValueOf<Structure<typeof pageInput>>;
 type PageOutput = ValueOf<Structure<typeof pageOutput>>;
 
+/** AWS declares InvalidMarkerException for every list but this one. */
+const withoutMarkerError: ReadonlySet<string> = new Set(['ListKeyPolicies']);
+
 const prefixOf = (operation: string): string => `m1:${operation}:`;
 
 /** Fetches one item more than asked for, to know whether there is a next page. `nameOf` is what the list is ordered by. */
@@ -37,7 +40,8 @@ function readMarker(operation: string, marker: string | undefined): string | und
   const text = Buffer.from(marker, 'base64url').toString();
   const prefix = prefixOf(operation);
   if (!text.startsWith(prefix) || writeMarker(operation, text.slice(prefix.length)) !== marker) {
-    throw new BridgeError('InvalidMarkerException', 'The marker is not one that this operation returned.');
+    const code = withoutMarkerError.has(operation) ? 'ValidationException' : 'InvalidMarkerException';
+    throw new BridgeError(code, 'The marker is not one that this operation returned.');
   }
   return text.slice(prefix.length);
 }

@@ -30,27 +30,6 @@ export const exceptions: readonly Exception[] = [
     because: 'The model has no bound, and a list is bounded before any work; a key has 50 tags at most.',
   },
   {
-    cases: /^Recipient/,
-    finding: /^UnsupportedOperationException is not declared: Recipient/,
-    because: 'A fault of ours: where the model does not declare it, it is to be a ValidationException.',
-  },
-  {
-    cases: /KeyId is (no ARN of KMS|a broken ARN)$/,
-    finding: /^InvalidArnException is not declared: Invalid arn/,
-    because: 'A fault of ours: where the model does not declare it, it is to be a NotFoundException.',
-  },
-  {
-    operation: 'ListKeyPolicies',
-    cases: /^(Marker|every member|mix)/,
-    finding: /^InvalidMarkerException is not declared/,
-    because: 'A fault of ours: this one list does not declare it; it is to be a ValidationException.',
-  },
-  {
-    cases: /^AliasName is reserved$/,
-    finding: /^InvalidAliasNameException is not declared/,
-    because: 'A fault of ours: only CreateAlias declares it; of the others it is to be a ValidationException.',
-  },
-  {
     operation: 'DescribeKey',
     cases: /^(GrantTokens|every member|mix)/,
     finding: /^InvalidGrantTokenException is not declared/,

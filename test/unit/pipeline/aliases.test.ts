@@ -71,9 +71,10 @@ describe('the name of an alias', () => {
   });
 
   it('is not of the kind that AWS keeps for itself', async () => {
-    for (const call of [create, update, remove]) {
-      expect(await call('alias/aws/x')).toMatch(/^InvalidAliasNameException/);
-    }
+    const words = 'Alias must not use the reserved prefix alias/aws/';
+    expect(await create('alias/aws/x')).toBe(`InvalidAliasNameException: ${words}`);
+    // Their errors in AWS's model do not have the other one.
+    for (const call of [update, remove]) expect(await call('alias/aws/x')).toBe(`ValidationException: ${words}`);
   });
 });
 

@@ -181,11 +181,13 @@ describe('lists', () => {
     for (const from of ['ListKeys', 'ListAliases', 'ListResourceTags']) {
       const { NextMarker } = await lists[from]!({ Limit: 1 });
       for (const to of Object.keys(lists)) {
+        // The one list whose errors in AWS's model do not have the usual one.
+        const code = to === 'ListKeyPolicies' ? 'ValidationException' : 'InvalidMarkerException';
         const answer = await failure(lists[to]!({ Marker: NextMarker }));
         expect([from, to, answer]).toEqual([
           from,
           to,
-          to === from ? 'no error' : (expect.stringMatching(/^InvalidMarkerException/) as string),
+          to === from ? 'no error' : `${code}: The marker is not one that this operation returned.`,
         ]);
       }
     }

@@ -89,7 +89,10 @@ describe('keys', () => {
       `NotFoundException: Alias arn:aws:kms:${region}:${accounts.first}:alias/none is not found.`,
     );
     expect(await describeKey(keyArn.replace(region, 'us-east-1'))).toBe('NotFoundException: Invalid arn us-east-1');
-    expect(await describeKey('arn:aws:nothing')).toMatch(/^InvalidArnException/);
+    expect(await describeKey('arn:aws:nothing')).toBe('NotFoundException: Invalid arn arn:aws:nothing');
+    expect(await failure(client.send(new kms.EnableKeyCommand({ KeyId: 'arn:aws:nothing' })))).toBe(
+      'InvalidArnException: Invalid arn arn:aws:nothing',
+    );
     const foreign = await describeKey(keyArn, other);
     expect(foreign).toMatch(
       /^AccessDeniedException: User: arn:aws:iam::111122223333:root is not authorized to perform: kms:DescribeKey on this resource because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access$/,
