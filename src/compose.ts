@@ -17,7 +17,6 @@ import { liveAsGateway } from './gateway/life.js';
 import { createReadiness } from './gateway/readiness.js';
 import { systemClock } from './kernel/clock.js';
 import { systemRandom } from './kernel/random.js';
-import { laneIncarnation } from './model/lane.js';
 import type { Services } from './operations/define.js';
 import { Budgets } from './pipeline/budgets.js';
 import { createMessageCount } from './pipeline/message-count.js';
@@ -27,6 +26,7 @@ import { ClockKeeper } from './process/clock-keeper.js';
 import { presentPoint } from './process/clock-point.js';
 import { FatalError } from './process/fatal.js';
 import { createFaultLog } from './process/fault-log.js';
+import { hostOf } from './process/host.js';
 import type { Log } from './process/log.js';
 import { createMetrics } from './process/metrics.js';
 import { StoreOpenError } from './store/backend.js';
@@ -66,14 +66,19 @@ async function open(config: GatewayConfig, tokens: RegionTokens, log: Log): Prom
     clock: systemClock,
     awsRegion: config.defaultRegion,
   });
-  const incarnation = laneIncarnation(config.lane, systemClock.now());
+  // After its lane is its own: what an earlier life left is then known to be abandoned.
+  const life = await store.lives.begin({
+    host: hostOf(config.home, systemRandom),
+    lane: config.lane,
+    lanes: config.gateways,
+  });
   const base = {
     store,
     audit,
     clock: systemClock,
     clockDoubt: () => keeper.doubt(),
     random: systemRandom,
-    incarnation,
+    life,
     token: (region: string, asker: Asker) => tokens.of(region, asker),
   };
   const services = { ...base, countMessage: createMessageCount(base) };
@@ -103,7 +108,6 @@ async function open(config: GatewayConfig, tokens: RegionTokens, log: Log): Prom
     connections,
     metrics,
     log,
-    incarnation,
     ending: new AbortController(),
   };
 }

@@ -19,7 +19,6 @@ export interface Gateway {
   readonly connections: ConnectionTable;
   readonly metrics: Metrics;
   readonly log: Log;
-  readonly incarnation: number;
   /** What runs beside the requests ends with it. */
   readonly ending: AbortController;
 }

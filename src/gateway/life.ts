@@ -14,6 +14,7 @@ import { createLog, type Log } from '../process/log.js';
 import { createRegionTokens, type RegionTokens } from '../token/regions.js';
 import type { Core } from './core.js';
 import type { Gateway } from './gateway.js';
+import { heartbeat } from './heartbeat.js';
 import { lookAtUnsettled, settleAudit, settler } from './settle.js';
 import { upkeepJob } from './upkeep.js';
 
@@ -115,6 +116,11 @@ async function start(parts: Parts, gateway: Gateway, addresses: BoundAddresses, 
     if (listening !== undefined) served.push(listening);
   }
   const job = upkeepJob(gateway);
+  const cancelBeats = heartbeat(gateway, timers, () => {
+    log.error('another gateway holds this one to be gone: it ends, and is started again');
+    process.exit(1);
+  });
+  gateway.ending.signal.addEventListener('abort', cancelBeats);
   send({ type: 'ready', ...(rootCredentials === undefined ? {} : { rootCredentials }) });
   return { renewTls: () => addresses.renewTls(), stop: () => end(gateway, core, served, job) };
 }

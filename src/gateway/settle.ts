@@ -1,6 +1,5 @@
 // What a gateway does about what an earlier life left unfinished: in the audit log at its start, in each Region once its token is there.
 import { setTimeout as pause } from 'node:timers/promises';
-import { isAbandoned } from '../model/lane.js';
 import { closeInterrupted } from '../pipeline/interrupted.js';
 import { reconcile, type OnFailure } from '../pipeline/maintenance.js';
 import type { Log } from '../process/log.js';
@@ -33,11 +32,7 @@ export function settler(gateway: Gateway): (region: string) => Promise<void> {
   const settled = new Map<string, Promise<void>>();
   const settle = async (region: string): Promise<void> => {
     const { services, log } = gateway;
-    const {
-      settled: done,
-      missing,
-      unknown,
-    } = await reconcile(services, region, abandoned(gateway), onFailure(log, region));
+    const { settled: done, missing, unknown } = await reconcile(services, region, onFailure(log, region));
     if (done > 0)
       log.warn(`${region}: finished or undid ${done} key creations or rotations that a crash had interrupted`);
     if (missing.count > 0)
@@ -76,11 +71,6 @@ async function checkAllSeals({ store, log, ending }: Gateway, region: string): P
   log.info(`${region}: the seals of ${rows} keys were checked`);
 }
 
-const abandoned =
-  ({ config, incarnation }: Gateway) =>
-  (other: number): boolean =>
-    isAbandoned(other, incarnation, config.gateways);
-
 export const onFailure =
   (log: Log, region: string): OnFailure =>
   (key, error) =>
@@ -90,7 +80,7 @@ export const onFailure =
 export async function lookAtUnsettled(gateway: Gateway, region: string): Promise<void> {
   const { store, log } = gateway;
   try {
-    for await (const key of store.keys.unsettled(region, abandoned(gateway))) {
+    for await (const key of store.keys.unsettled(region, 'abandoned')) {
       log.debug(`${region}: key ${key.keyId} was left unfinished`);
       return;
     }

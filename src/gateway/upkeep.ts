@@ -10,18 +10,18 @@ import { onFailure } from './settle.js';
 
 const everyMs = 60_000;
 
-export function upkeepJob({ config, services, store, keeper, log, incarnation }: Gateway): Job {
+export function upkeepJob({ config, services, store, keeper, log }: Gateway): Job {
   const secondLook = new SecondLook(systemClock);
   return runJob({
     name: 'upkeep',
     everyMs,
     leases: store.leases,
-    holder: String(incarnation),
+    holder: services.life,
     clock: systemClock,
     log,
-    run: async () => {
+    run: async (lease) => {
       const clockBelieved = await isBelieved(keeper, log);
-      const evidence = { secondLook, clockBelieved };
+      const evidence = { secondLook, clockBelieved, lease };
       for (const { region } of config.regions) {
         try {
           await deleteDueKeys(services, region, evidence, onFailure(log, region));

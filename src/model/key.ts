@@ -41,8 +41,8 @@ export interface Key extends KeyRef {
   readonly backingKeys: readonly BackingKey[];
   /** Material that is being generated: written before the object, cleared after it. Crash recovery starts from it. */
   readonly pendingMaterialId: string | undefined;
-  /** The start of a gateway that is generating it (`laneIncarnation`): only a later start of that lane settles it. */
-  readonly incarnation: number;
+  /** The gateway's life that is generating it: it is settled by others only when that life is over. */
+  readonly life: string;
 }
 
 export interface Alias {

@@ -3,6 +3,7 @@
 import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, ckaIdOf, type BackingKey, type Key } from '../model/key.js';
 import { NothingMade, theDaemon, type Asker } from '../ports/token.js';
+import type { Lease } from '../ports/store.js';
 import type { Services } from './define.js';
 
 /** A fresh KeyMaterialId: 64 hex digits. */
@@ -71,15 +72,16 @@ export async function recordDeletion(services: Services, key: Key, deletionAtMs:
 /**
  * Gives an enabled key a further generation; ciphertexts of the older ones stay readable. What an earlier attempt announced and the token
  * made is taken; what it did not make is never made again: a generation that was not answered may happen yet, and two objects of one
- * CKA_ID would be two keys. The daemon does it for itself, whoever's call it came with.
+ * CKA_ID would be two keys. The daemon does it for itself, whoever's call it came with, and while it
+ * holds the lease for it.
  */
-export async function rotate(services: Services, key: Key): Promise<Key> {
+export async function rotate(services: Services, key: Key, lease: Lease): Promise<Key> {
   const earlier = key.pendingMaterialId;
   if (earlier !== undefined && (await isPendingMade(services, key))) return adopt(services, key, earlier);
-  const announced = await services.store.keys.update(key, (row) => ({
-    ...row,
-    pendingMaterialId: newMaterialId(services),
-    incarnation: services.incarnation,
-  }));
+  const announced = await services.store.keys.update(
+    key,
+    (row) => ({ ...row, pendingMaterialId: newMaterialId(services), life: services.life }),
+    lease,
+  );
   return generatePending(services, announced, theDaemon);
 }

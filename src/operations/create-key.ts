@@ -85,7 +85,7 @@ export const createKey = define({
       tags: input.Tags,
       backingKeys: [],
       pendingMaterialId: newMaterialId(services),
-      incarnation: services.incarnation,
+      life: services.life,
     };
     await services.store.keys.insert(row);
     const key = await generatePending(services, row, accountId, () => services.store.keys.remove(row));

@@ -41,8 +41,8 @@ export interface Services {
   /** Why the clock is not believed to be right; undefined: it is. What is to wait for days is not begun then. */
   readonly clockDoubt: () => string | undefined;
   readonly random: Random;
-  /** This start of this gateway (`laneIncarnation`): rows whose material it is making carry it. */
-  readonly incarnation: number;
+  /** This gateway's life: rows whose material it is making carry it. */
+  readonly life: string;
   /** The Region's token for calls that an account's call needs, or for the daemon's own. */
   readonly token: (region: string, asker: Asker) => Token;
   /** Resolves when one more message may be encrypted under the key's current backing key; may rotate it first. */

@@ -4,6 +4,7 @@ import { setImmediate as otherWork } from 'node:timers/promises';
 import { BridgeError } from '../kernel/errors.js';
 import { ckaIdOf, type Key } from '../model/key.js';
 import { adopt, isPendingMade, materialOf } from '../operations/backing-key.js';
+import type { Lease } from '../ports/store.js';
 import { theDaemon } from '../ports/token.js';
 import type { Services } from '../operations/define.js';
 import type { SecondLook } from './second-look.js';
@@ -17,6 +18,8 @@ export interface Evidence {
   readonly secondLook: SecondLook;
   /** False: the clock was set forward, or may have been, and nothing is due by it. */
   readonly clockBelieved: boolean;
+  /** Whose holder does it: nothing is written once it has run out. */
+  readonly lease?: Lease;
 }
 
 /**
@@ -27,7 +30,7 @@ export interface Evidence {
 export async function deleteDueKeys(
   services: Services,
   region: string,
-  { secondLook, clockBelieved }: Evidence,
+  { secondLook, clockBelieved, lease }: Evidence,
   onFailure: OnFailure,
 ): Promise<void> {
   const look = secondLook.look(`deletion ${region}`);
@@ -40,16 +43,16 @@ export async function deleteDueKeys(
     tokenIsThere = true;
     await attempt(key, onFailure, () =>
       audited(services, ofKey('DeleteKey', key), async () => {
-        const claimed = await services.store.keys.update(key, claim(services.clock.now()));
+        const claimed = await services.store.keys.update(key, claim(services.clock.now()), lease);
         if (
           !(await services.token(region, theDaemon).destroyScheduled(materialOf(claimed), claimed.deletionAtMs ?? 0))
         ) {
           // Others' times are not kept for a row that may come back.
           await services.token(region, theDaemon).cancelDestruction(materialOf(claimed));
-          await services.store.keys.update(claimed, withoutDeletion);
+          await services.store.keys.update(claimed, withoutDeletion, lease);
           throw new BridgeError('KMSInvalidStateException', unrecorded);
         }
-        await services.store.keys.remove(claimed);
+        await services.store.keys.remove(claimed, lease);
       }),
     );
   }
@@ -76,13 +79,13 @@ const claim =
 export async function settleStaleCreations(
   services: Services,
   region: string,
-  { secondLook }: Evidence,
+  { secondLook, lease }: Evidence,
   onFailure: OnFailure,
 ): Promise<void> {
   const look = secondLook.look(`creation ${region}`);
-  for await (const key of services.store.keys.unsettled(region, () => true)) {
+  for await (const key of services.store.keys.unsettled(region, 'all')) {
     if (key.status !== 'creating' || !look.isRipe(`${key.accountId} ${key.keyId}`)) continue;
-    await attempt(key, onFailure, () => settle(services, key));
+    await attempt(key, onFailure, () => settle(services, key, lease));
   }
   look.end();
 }
@@ -114,18 +117,12 @@ export interface Reconciled {
 }
 
 /**
- * Settles one Region after a start. `isAbandoned` says whose unfinished work is ours to settle: that gateway is dead. Holds ids alone of
- * all rows; keys are read when something is to be done.
+ * Settles one Region after a start, as far as gateways are concerned whose lives are over. Holds ids alone of all rows; keys are read when something is to be done.
  */
-export async function reconcile(
-  services: Services,
-  region: string,
-  isAbandoned: (incarnation: number) => boolean,
-  onFailure: OnFailure,
-): Promise<Reconciled> {
+export async function reconcile(services: Services, region: string, onFailure: OnFailure): Promise<Reconciled> {
   const { keys } = services.store;
   let settled = 0;
-  for await (const key of keys.unsettled(region, isAbandoned)) {
+  for await (const key of keys.unsettled(region, 'abandoned')) {
     settled += 1;
     await attempt(key, onFailure, () => settle(services, key));
   }
@@ -172,15 +169,15 @@ async function markFound(services: Services, region: string, lost: ReadonlySet<s
  * What the token has made is taken, and never destroyed: the row may be an older one, put back, of a key that is in use. What it has not made
  * is forgotten.
  */
-async function settle(services: Services, key: Key): Promise<void> {
+async function settle(services: Services, key: Key, lease?: Lease): Promise<void> {
   const { pendingMaterialId } = key;
   const creating = key.status === 'creating';
   const made = await isPendingMade(services, key);
   const change = creating ? 'CreateKey' : 'RotateKey';
   await audited(services, ofKey(`${made ? 'Finish' : 'Undo'}${change}`, key), async () => {
     if (made && pendingMaterialId !== undefined) await adopt(services, key, pendingMaterialId);
-    else if (creating) await services.store.keys.remove(key);
-    else await services.store.keys.update(key, (row) => ({ ...row, pendingMaterialId: undefined }));
+    else if (creating) await services.store.keys.remove(key, lease);
+    else await services.store.keys.update(key, (row) => ({ ...row, pendingMaterialId: undefined }), lease);
   });
 }
 

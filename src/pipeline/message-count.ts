@@ -60,8 +60,9 @@ export function createMessageCount(services: Counting): (key: Key) => Promise<Ke
 async function tryRotate(services: Services, key: Key): Promise<Key | undefined> {
   const fresh = await services.store.keys.find(key);
   if (fresh === undefined) return undefined;
-  if (fresh.pendingMaterialId !== undefined && fresh.incarnation !== services.incarnation) return undefined;
+  if (fresh.pendingMaterialId !== undefined && fresh.life !== services.life) return undefined;
   if (currentBackingKey(fresh).materialId !== currentBackingKey(key).materialId) return fresh;
-  if (!(await services.store.leases.take(`rotate:${arnOfKey(key)}`, services.random.uuid(), 60_000))) return undefined;
-  return audited(services, ofKey('RotateKey', fresh), () => rotate(services, fresh)).catch(() => undefined);
+  const lease = await services.store.leases.take(`rotate:${arnOfKey(key)}`, services.random.uuid(), 60_000);
+  if (lease === undefined) return undefined;
+  return audited(services, ofKey('RotateKey', fresh), () => rotate(services, fresh, lease)).catch(() => undefined);
 }

@@ -29,21 +29,21 @@ export interface KeyStore {
   /**
    * Reads the row afresh, checks its seal, writes what `change` makes of it and returns that, durable and visible in this process.
    * What `change` throws goes to the caller and nothing is written; it may be called again when another writer came between.
-   * NotFoundException when the row is gone.
+   * NotFoundException when the row is gone. With a lease: KMSInternalException, and nothing is written, unless it is still held.
    */
-  update(ref: KeyRef, change: (key: Key) => Key): Promise<Key>;
-  /** Removes the key and its aliases. No error when it is gone already. */
-  remove(ref: KeyRef): Promise<void>;
+  update(ref: KeyRef, change: (key: Key) => Key, lease?: Lease): Promise<Key>;
+  /** Removes the key and its aliases. No error when it is gone already. With a lease as above. */
+  remove(ref: KeyRef, lease?: Lease): Promise<void>;
   /**
    * Keys of any account in this Region whose deletion is due or has begun, oldest first. As in all that follows, rows come one after
    * the other, as they are when it is their turn, and one with a broken seal is noted and left out.
    */
   due(region: string, nowMs: number): AsyncIterable<Key>;
   /**
-   * Keys of this Region with `pendingMaterialId` set or in status creating, whose incarnation is abandoned. A row that announces
-   * material that has encrypted is an older copy of a finished one: it counts as broken.
+   * Keys of this Region with `pendingMaterialId` set or in status creating: all, or those whose gateway's life is over. A row that
+   * announces material that has encrypted is an older copy of a finished one: it counts as broken.
    */
-  unsettled(region: string, isAbandoned: (incarnation: number) => boolean): AsyncIterable<Key>;
+  unsettled(region: string, which: 'all' | 'abandoned'): AsyncIterable<Key>;
   /** CKA_IDs (32 hex digits) of all backing keys of this Region, in pages, by an index that no seal covers. */
   materials(region: string): AsyncIterable<readonly string[]>;
   /** Those of the CKA_IDs that this index has. */
@@ -96,10 +96,36 @@ export interface UsageStore {
   reserve(materialId: string, count: number): Promise<number>;
 }
 
-/** Work that one process at a time may do, over all gateways and hosts. */
+/** What `take` gave; `token` is another for each holder, so that a write can be refused whose writer slept past its lease. */
+export interface Lease {
+  readonly name: string;
+  readonly holder: string;
+  readonly token: number;
+}
+
+/** Work that one process at a time may do, over all gateways and hosts. Time is the database's. */
 export interface LeaseStore {
-  /** True when `holder` has the lease until now + `ttlMs`. */
-  take(name: string, holder: string, ttlMs: number): Promise<boolean>;
+  /** Undefined unless `holder` has the lease until now + `ttlMs`. Whose it is already gets it again, as the same. */
+  take(name: string, holder: string, ttlMs: number): Promise<Lease | undefined>;
+}
+
+export interface Place {
+  /** The home of a daemon, among all that share the store. */
+  readonly host: string;
+  readonly lane: number;
+  /** How many lanes the daemon has now. */
+  readonly lanes: number;
+}
+
+/** A gateway's life, from its start to its end. */
+export interface LifeStore {
+  /**
+   * Begins this gateway's, and gives its id. Earlier lives of the lane, which has one process at a time, are over from then on, and their
+   * leases free; lane 0 says so of lanes that the daemon has no more. Lives of other hosts are over after a minute without a sign.
+   */
+  begin(place: Place): Promise<string>;
+  /** A sign of life. False: others hold it to be over. */
+  beat(): Promise<boolean>;
 }
 
 /** Since the start. */
@@ -118,6 +144,7 @@ export interface Store {
   readonly credentials: CredentialStore;
   readonly usage: UsageStore;
   readonly leases: LeaseStore;
+  readonly lives: LifeStore;
   /** Why every call fails: somebody changed what the tables are. Undefined while all is well. */
   fault(): string | undefined;
   /** Rows found with a broken seal since the start, `table:id`, at most 100. */

@@ -2,7 +2,7 @@
 // lease runs it. A job never overlaps itself and never keeps the process alive.
 import type { MonotonicClock } from '../kernel/clock.js';
 import { systemTimers, type Cancel, type Timers } from '../kernel/timers.js';
-import type { LeaseStore } from '../ports/store.js';
+import type { Lease, LeaseStore } from '../ports/store.js';
 import type { Log } from './log.js';
 
 export interface JobOptions {
@@ -13,7 +13,8 @@ export interface JobOptions {
   readonly holder: string;
   readonly clock: MonotonicClock;
   readonly timers?: Timers;
-  readonly run: () => Promise<void>;
+  /** What it writes is to be refused once the lease has run out. */
+  readonly run: (lease: Lease) => Promise<void>;
   readonly log: Log;
 }
 
@@ -37,7 +38,8 @@ export function runJob(options: JobOptions): Job {
   async function turn(): Promise<void> {
     const startedMs = clock.monotonicMs();
     try {
-      if (await leases.take(name, holder, ttlMs)) await withLease();
+      const lease = await leases.take(name, holder, ttlMs);
+      if (lease !== undefined) await withLease(lease);
     } catch (error) {
       log.error(`job ${name} failed: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -47,12 +49,12 @@ export function runJob(options: JobOptions): Job {
     });
   }
 
-  async function withLease(): Promise<void> {
+  async function withLease(lease: Lease): Promise<void> {
     const cancelRenewal = timers.every(ttlMs / 3, () => {
       leases.take(name, holder, ttlMs).catch((error: unknown) => log.warn(`job ${name}: lease: ${String(error)}`));
     });
     try {
-      await options.run();
+      await options.run(lease);
     } finally {
       cancelRenewal();
     }

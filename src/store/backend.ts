@@ -1,5 +1,5 @@
 // What the stores need of a database; src/store/sqlite brings one, another database joins by bringing the same.
-import type { Kysely, Transaction } from 'kysely';
+import type { Kysely, RawBuilder, Transaction } from 'kysely';
 import type { PlainTables } from './plain-tables.js';
 
 /** Rows by what keeps them and id, `keys:…`; 'all' when it cannot be said which. */
@@ -18,6 +18,8 @@ export interface Written<T> {
 export interface Backend {
   /** For reads. */
   readonly db: Kysely<PlainTables>;
+  /** The database's clock, in milliseconds since 1970-01-01 UTC, as a part of a query. All who share the database share it. */
+  readonly nowMs: RawBuilder<number>;
   /** One transaction, durable when it resolves. `work` begins again from its first statement when the database asks for that. */
   write<T>(work: (trx: Transaction<PlainTables>) => Promise<Written<T>>): Promise<T>;
   /** Why every query fails: the schema is not the one that this version makes. Known after `changes` and in each transaction. */

@@ -6,6 +6,8 @@ import type { KeyRef } from '../model/key.js';
 import type { Tokens } from '../ports/token.js';
 import type { DaemonKeys } from './daemon-keys.js';
 import type { PlainTables } from './plain-tables.js';
+import type { LeaseRows } from './leases.js';
+import type { LifeRows } from './lives.js';
 import type { RowSeals } from './seal.js';
 import type { ChangeWatch } from './watch.js';
 import type { Keeper, Write, Writes } from './writes.js';
@@ -32,6 +34,8 @@ export const smallRowBytes = 1_024;
 export interface StoreContext {
   readonly db: Kysely<PlainTables>;
   readonly writes: Writes;
+  readonly leases: LeaseRows;
+  readonly lives: LifeRows;
   /** Shared by all that is kept: a row counts once. */
   readonly memory: BoundedMemory;
   /** Each adds itself. */

@@ -5,8 +5,9 @@ import type { Clock } from '../kernel/clock.js';
 import { BridgeError } from '../kernel/errors.js';
 import type { Random } from '../kernel/random.js';
 import type { Timers } from '../kernel/timers.js';
-import type { LeaseStore } from '../ports/store.js';
+import type { Lease } from '../ports/store.js';
 import { daemonKeys, theDaemon, type Token, type Tokens } from '../ports/token.js';
+import type { LeaseRows } from './leases.js';
 import type { PlainTables } from './plain-tables.js';
 import type { AnyTables } from './read-back.js';
 import type { Described } from './table.js';
@@ -23,7 +24,7 @@ export interface DaemonKeysOptions {
   /** All that are sealed. */
   readonly tables: readonly Pick<Described, 'name' | 'sealedIn'>[];
   readonly tokens: Tokens;
-  readonly leases: LeaseStore;
+  readonly leases: LeaseRows;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;
@@ -64,24 +65,19 @@ export class DaemonKeys {
         if (wrong !== undefined) throw new BridgeError('KMSInternalException', undefined, { cause: new Error(wrong) });
         return;
       }
-      if (await this.#options.leases.take(lease, this.#holder, leaseMs)) {
+      const held = await this.#options.leases.take(lease, this.#holder, leaseMs);
+      if (held !== undefined) {
         try {
           // The one who had the lease before may have finished since the row was looked for.
-          if (!(await this.#recorded(region))) await this.#create(region);
+          if (!(await this.#recorded(region))) await this.#create(region, held);
           return;
         } finally {
-          await this.#release(lease);
+          await this.#options.leases.release(held);
         }
       }
       await this.#options.timers.sleep(askAgainMs);
     }
     throw new BridgeError('KMSInternalException', `The daemon's keys for ${region} are still being made.`);
-  }
-
-  async #release(lease: string): Promise<void> {
-    await this.#options.writes.run(({ trx }) =>
-      trx.deleteFrom('leases').where('name', '=', lease).where('holder', '=', this.#holder).execute(),
-    );
   }
 
   /** `Store.wrongToken`. Not by the serial: a replaced or cloned token may hold the same keys under another. */
@@ -109,7 +105,7 @@ export class DaemonKeys {
     return row !== undefined;
   }
 
-  async #create(region: string): Promise<void> {
+  async #create(region: string, lease: Lease): Promise<void> {
     const token = this.#options.tokens.of(region, theDaemon);
     const { serial } = await token.info();
     try {
@@ -130,13 +126,14 @@ export class DaemonKeys {
       daemon_keys_since_ms: this.#options.clock.now(),
       seal_check: await token.sealRow(probe),
     };
-    await this.#options.writes.run(({ trx }) =>
-      trx
+    await this.#options.writes.run(async (write) => {
+      await this.#options.leases.require(write, lease);
+      await write.trx
         .insertInto('tokens')
         .values(row)
         .onConflict((conflict) => conflict.doNothing())
-        .execute(),
-    );
+        .execute();
+    });
   }
 
   async #hasSealedRows(region: string): Promise<boolean> {

@@ -123,7 +123,7 @@ const standInKey = (region: string): Key => ({
   tags: [],
   backingKeys: [{ materialId: '0'.repeat(64), strategy: 'gcm-host-iv', createdAtMs: 0 }],
   pendingMaterialId: undefined,
-  incarnation: 0,
+  life: 'stand-in',
 });
 
 const standInAlias = (region: string) => ({

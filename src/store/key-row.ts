@@ -23,7 +23,9 @@ const columns = {
   tags: 'text',
   backing_keys: 'text',
   pending_material_id: 'text?',
+  /** As version 0.1 had it; 0 since. */
   incarnation: 'integer',
+  life: 'text?',
 } as const satisfies Columns;
 
 export const keys = describe({
@@ -67,7 +69,8 @@ export function keyColumns(key: Key, version: number): KeyColumns {
       key.backingKeys.map(({ materialId, strategy, createdAtMs }) => ({ materialId, strategy, createdAtMs })),
     ),
     pending_material_id: key.pendingMaterialId ?? null,
-    incarnation: key.incarnation,
+    incarnation: 0,
+    life: key.life,
   };
 }
 
@@ -88,13 +91,16 @@ export function keyOf(row: KeyColumns): Key {
     tags: frozen(JSON.parse(row.tags) as Tag[]),
     backingKeys: frozen(JSON.parse(row.backing_keys) as BackingKey[]),
     pendingMaterialId: row.pending_material_id ?? undefined,
-    incarnation: row.incarnation,
+    life: row.life ?? lifeOfEarlierVersion,
   });
 }
 
 function frozen<T extends object>(items: T[]): readonly T[] {
   return Object.freeze(items.map((item) => Object.freeze(item)));
 }
+
+/** Of rows that version 0.1 wrote: it is over, since one daemon at a time has the home. No life has this id. */
+const lifeOfEarlierVersion = '';
 
 /** What a key holds, for the memory that keeps it. */
 export function keyBytes(key: Key): number {

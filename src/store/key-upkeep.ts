@@ -57,12 +57,12 @@ export class KeyUpkeep {
     }
   }
 
-  async *unsettled(region: string, isAbandoned: (incarnation: number) => boolean): AsyncGenerator<Key> {
+  async *unsettled(region: string, which: 'all' | 'abandoned'): AsyncGenerator<Key> {
     let after: Place = { account_id: '', key_id: '' };
     for (;;) {
       const page = await this.#keys
         .selectFrom('keys')
-        .select(['account_id', 'key_id', 'incarnation', 'pending_material_id', 'version'])
+        .select(['account_id', 'key_id', 'life', 'pending_material_id', 'version'])
         .where('region', '=', region)
         .where(isUnsettled)
         .where(sql<boolean>`(account_id, key_id) > (${after.account_id}, ${after.key_id})`)
@@ -70,7 +70,9 @@ export class KeyUpkeep {
         .orderBy('key_id')
         .limit(pageIds)
         .execute();
-      const abandoned = page.filter((row) => isAbandoned(row.incarnation));
+      const over = await this.#context.lives.over(page.map((row) => row.life ?? ''));
+      const concerned = (row: { readonly life: string | null }): boolean => which === 'all' || over.has(row.life ?? '');
+      const abandoned = page.filter(concerned);
       const used = await this.#used(abandoned.flatMap((row) => row.pending_material_id ?? []));
       for (const row of abandoned) {
         if (!used.has(row.pending_material_id ?? '')) continue;
@@ -82,7 +84,7 @@ export class KeyUpkeep {
       yield* this.#open(
         region,
         unused,
-        (row) => (row.status === 'creating' || row.pending_material_id !== null) && isAbandoned(row.incarnation),
+        (row) => (row.status === 'creating' || row.pending_material_id !== null) && concerned(row),
       );
       const last = page.at(-1);
       if (last === undefined || page.length < pageIds) return;

@@ -1,7 +1,7 @@
 // Keys: one sealed row each and the index of their backing keys, written together. What is returned has passed its seal.
 import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, type Key, type KeyRef } from '../model/key.js';
-import type { AccountScope, KeyStore, Page } from '../ports/store.js';
+import type { AccountScope, KeyStore, Lease, Page } from '../ports/store.js';
 import { writeAttempts, type StoreContext } from './context.js';
 import { Materials } from './materials.js';
 import { keyColumns, keyId, keyKey, keyOf, keys, type KeyRow, type KeyTables } from './key-row.js';
@@ -76,20 +76,21 @@ export class KeyRows implements KeyStore {
     });
   }
 
-  update(ref: KeyRef, change: (key: Key) => Key): Promise<Key> {
+  update(ref: KeyRef, change: (key: Key) => Key, lease?: Lease): Promise<Key> {
     return this.#turns.take(keyId(ref), async () => {
       for (let attempt = 0; attempt < writeAttempts; attempt++) {
         const row = await this.#table.select(keyKey(ref));
         if (row === undefined) throw new BridgeError('NotFoundException', `Key '${arnOfKey(ref)}' does not exist`);
-        const written = await this.#replace(row, change);
+        const written = await this.#replace(row, change, lease);
         if (written !== undefined) return written;
       }
       throw new BridgeError('KMSInternalException');
     });
   }
 
-  async remove(ref: KeyRef): Promise<void> {
+  async remove(ref: KeyRef, lease?: Lease): Promise<void> {
     await this.#context.writes.run(async (write) => {
+      if (lease !== undefined) await this.#context.leases.require(write, lease);
       for (const table of this.#context.tables) await table.removeOfKey(write, ref);
       await this.#table.remove(write, keyKey(ref));
     });
@@ -99,8 +100,8 @@ export class KeyRows implements KeyStore {
     return this.#upkeep.due(region, nowMs);
   }
 
-  unsettled(region: string, isAbandoned: (incarnation: number) => boolean): AsyncIterable<Key> {
-    return this.#upkeep.unsettled(region, isAbandoned);
+  unsettled(region: string, which: 'all' | 'abandoned'): AsyncIterable<Key> {
+    return this.#upkeep.unsettled(region, which);
   }
 
   materials(region: string): AsyncIterable<readonly string[]> {
@@ -124,12 +125,13 @@ export class KeyRows implements KeyStore {
   }
 
   /** Undefined when another writer came first. */
-  async #replace(row: KeyRow, change: (key: Key) => Key): Promise<Key | undefined> {
+  async #replace(row: KeyRow, change: (key: Key) => Key, lease: Lease | undefined): Promise<Key | undefined> {
     const before = await this.#table.open(row);
     const after = change(before);
     if (keyId(after) !== keyId(before)) throw new TypeError('a key keeps its Region, account and id');
     const sealed = await this.#table.seal(keyColumns(after, row.version + 1));
     const written = await this.#context.writes.run(async (write) => {
+      if (lease !== undefined) await this.#context.leases.require(write, lease);
       if (!(await this.#table.replace(write, sealed, row.version))) return false;
       await this.#materials.replace(write, before, after);
       return true;

@@ -128,6 +128,24 @@ export async function pages(db: Kysely<unknown>): Promise<void> {
   );
 }
 
+/** Lives of gateways, and leases that tell one holder from the next. */
+export async function lives(db: Kysely<unknown>, types: ColumnTypes): Promise<void> {
+  await db.schema
+    .createTable('lives')
+    .addColumn('id', 'text', (c) => c.notNull().primaryKey())
+    .addColumn('host', 'text', (c) => c.notNull())
+    .addColumn('lane', types.integer, (c) => c.notNull())
+    .addColumn('started_at_ms', types.integer, (c) => c.notNull())
+    .addColumn('heartbeat_at_ms', types.integer, (c) => c.notNull())
+    .modifyEnd(types.tableEnd)
+    .execute();
+  await db.schema
+    .alterTable('leases')
+    .addColumn('token', types.integer, (c) => c.notNull().defaultTo(0))
+    .execute();
+  await db.schema.alterTable('keys').addColumn('life', 'text').execute();
+}
+
 /** What each commit changed. */
 export async function changes(db: Kysely<unknown>, types: ColumnTypes): Promise<void> {
   await db.schema

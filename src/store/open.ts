@@ -7,12 +7,14 @@ import type { Store } from '../ports/store.js';
 import type { Tokens } from '../ports/token.js';
 import type { Backend, Changed, OnFault } from './backend.js';
 import { rowMemoryBytes, type Shared, type StoreContext } from './context.js';
-import { LeaseRows, UsageRows } from './counters.js';
 import { DaemonKeys } from './daemon-keys.js';
 import { ForeignRows } from './foreign.js';
+import { LeaseRows } from './leases.js';
+import { LifeRows } from './lives.js';
 import { RowSeals, type OnBroken } from './seal.js';
 import { openSqlite } from './sqlite/open.js';
 import { createStores, sealedTables } from './tables.js';
+import { UsageRows } from './usage.js';
 import { ChangeWatch } from './watch.js';
 import { dropNamed, Writes } from './writes.js';
 
@@ -48,11 +50,12 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 export function storeOn(backend: Backend, tables: Shared[], options: Omit<StoreOptions, 'path' | 'onFault'>): Store {
   const { tokens, clock, defaultRegion, onBroken, shared, pollMs = 200 } = options;
   const { timers = systemTimers, random = systemRandom } = options;
-  const { db } = backend;
+  const { db, nowMs } = backend;
   const writes = new Writes(backend);
-  const leases = new LeaseRows(writes, clock);
-  const parts = { db, writes, tables, tokens, clock, defaultRegion };
-  const daemonKeys = new DaemonKeys({ ...parts, tables: sealedTables, leases, timers, random });
+  const leases = new LeaseRows(writes, nowMs);
+  const lives = new LifeRows({ db, writes, random, nowMs });
+  const parts = { db, writes, leases, lives, tables, tokens, clock, defaultRegion };
+  const daemonKeys = new DaemonKeys({ ...parts, tables: sealedTables, timers, random });
   const seals = new RowSeals(tokens, daemonKeys, onBroken);
   const forgotten = { rows: 0, all: 0 };
   const onChange = (changed: Changed): void => {
@@ -71,6 +74,7 @@ export function storeOn(backend: Backend, tables: Shared[], options: Omit<StoreO
     foreign: new ForeignRows(context, stores.keys, stores.aliases),
     usage: new UsageRows(writes),
     leases,
+    lives,
     fault: () => backend.fault(),
     integrityFailures: () => seals.failures(),
     cache: () => ({ ...forgotten, reads: tables.reduce((sum, { reads }) => sum + reads, 0) }),

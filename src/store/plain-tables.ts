@@ -26,7 +26,19 @@ interface UsageRow {
 interface LeaseRow {
   readonly name: string;
   readonly holder: string;
+  /** By the database's clock, as all times of lives and leases are. */
   readonly expires_at_ms: number;
+  /** One more for each holder. */
+  readonly token: number;
+}
+
+/** A start of a gateway; the row goes when that life is known to be over. */
+interface LifeRow {
+  readonly id: string;
+  readonly host: string;
+  readonly lane: number;
+  readonly started_at_ms: number;
+  readonly heartbeat_at_ms: number;
 }
 
 /** What each commit of a gateway changed, for the others (sqlite/notices.ts). */
@@ -45,4 +57,5 @@ export interface PlainTables {
   usage: UsageRow;
   leases: LeaseRow;
   changes: ChangeRow;
+  lives: LifeRow;
 }

@@ -92,7 +92,7 @@ function newKey(n) {
   return {
     ...{ region, accountId, keyId: randomUUID(), status: 'enabled', materialMissing: false, spec: 'SYMMETRIC_DEFAULT' },
     ...{ usage: 'ENCRYPT_DECRYPT', createdAtMs: 1, deletionAtMs: undefined, backingKeys: [backing], ...textsOf(n) },
-    ...{ pendingMaterialId: undefined, incarnation: 1 },
+    ...{ pendingMaterialId: undefined, life: 'bench' },
   };
 }
 
@@ -124,7 +124,7 @@ try {
   const start = await watched(async () => {
     store = await open();
     const services = { store, token: () => token, clock: { now: () => Date.now() } };
-    const { missing, unknown } = await reconcile(services, region, () => true, console.error);
+    const { missing, unknown } = await reconcile(services, region, console.error);
     if (missing.count > 0 || unknown > 0) throw new Error('not what was written');
   });
   rss.push(megabytes());

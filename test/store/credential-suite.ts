@@ -1,7 +1,7 @@
 // Access keys, counters, leases and the daemon's own keys in the token.
 import { expect, it } from 'vitest';
 import { BridgeError } from '../../src/kernel/errors.js';
-import type { Bench } from './bench.js';
+import { all, type Bench } from './bench.js';
 import { accountId, region, sampleKey } from './samples.js';
 
 const secretAccessKey = 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY';
@@ -43,18 +43,78 @@ export function credentialSuite(bench: () => Bench): void {
     expect(await (await bench().open()).usage.reserve(material, 1)).toBe(50_001);
   });
 
-  it('gives a lease to one holder at a time', async () => {
+  it('gives a lease to one holder at a time, by the clock of the database', async () => {
     const [one, two] = [await bench().open(), await bench().open()];
-    expect(await one.leases.take('rotation', 'one', 1_000)).toBe(true);
-    expect(await two.leases.take('rotation', 'two', 1_000)).toBe(false);
-    expect(await two.leases.take('deletion', 'two', 1_000)).toBe(true);
-    bench().clock.nowMs += 999;
-    expect(await one.leases.take('rotation', 'one', 1_000)).toBe(true);
-    bench().clock.nowMs += 999;
-    expect(await two.leases.take('rotation', 'two', 1_000)).toBe(false);
-    bench().clock.nowMs += 1;
-    expect(await two.leases.take('rotation', 'two', 1_000)).toBe(true);
-    expect(await one.leases.take('rotation', 'one', 1_000)).toBe(false);
+    const first = await one.leases.take('rotation', 'one', 100_000);
+    expect(first).toBeDefined();
+    expect(await two.leases.take('rotation', 'two', 100_000)).toBeUndefined();
+    expect(await two.leases.take('deletion', 'two', 100_000)).toBeDefined();
+    // A gateway's own clock has no say.
+    bench().clock.nowMs += 1e12;
+    expect(await two.leases.take('rotation', 'two', 100_000)).toBeUndefined();
+    // Held already: the same again, for longer.
+    expect(await one.leases.take('rotation', 'one', 100_000)).toEqual(first);
+    bench().database.administrate('update leases set expires_at_ms = 1');
+    const second = await two.leases.take('rotation', 'two', 100_000);
+    expect(second?.token).toBeGreaterThan(first!.token);
+    expect(await one.leases.take('rotation', 'one', 100_000)).toBeUndefined();
+    // Taken before the database's clock was set back.
+    bench().database.administrate('update leases set expires_at_ms = expires_at_ms + 150000');
+    const third = await one.leases.take('rotation', 'one', 100_000);
+    expect(third?.token).toBeGreaterThan(second!.token);
+  });
+
+  it('lets nobody write who slept past the lease', async () => {
+    const [one, two] = [await bench().open(), await bench().open()];
+    const key = sampleKey();
+    await one.keys.insert(key);
+    const lease = (await one.leases.take('rotation', 'one', 100_000))!;
+    const disabled = await one.keys.update(key, (k) => ({ ...k, status: 'disabled' }), lease);
+    bench().database.administrate('update leases set expires_at_ms = 1');
+    const late = [
+      () => one.keys.update(key, (k) => ({ ...k, status: 'enabled' }), lease),
+      () => one.keys.remove(key, lease),
+    ];
+    for (const write of late) await expect(write()).rejects.toMatchObject({ code: 'KMSInternalException' });
+    await two.leases.take('rotation', 'two', 100_000);
+    for (const write of late) await expect(write()).rejects.toMatchObject({ code: 'KMSInternalException' });
+    bench().database.administrate('update leases set expires_at_ms = 1');
+    // Its own again, and yet not the lease that it had.
+    expect(await one.leases.take('rotation', 'one', 100_000)).not.toEqual(lease);
+    for (const write of late) await expect(write()).rejects.toMatchObject({ code: 'KMSInternalException' });
+    expect(await (await bench().open()).keys.find(key)).toEqual(disabled);
+  });
+
+  it('takes for over the earlier lives of a lane, lanes that are no more, and who is silent, and nobody else', async () => {
+    const begin = async (host: string, lane: number, lanes: number) => {
+      const store = await bench().open();
+      return { store, life: await store.lives.begin({ host, lane, lanes }) };
+    };
+    const lives = [await begin('a', 0, 3), await begin('a', 1, 3), await begin('a', 2, 3), await begin('b', 0, 1)];
+    for (const [n, { store, life }] of lives.entries())
+      await store.keys.insert(sampleKey({ keyId: `key-${n}`, pendingMaterialId: `${n}`.repeat(64), life }));
+    await lives[0]!.store.keys.insert(
+      sampleKey({ keyId: 'key-9', pendingMaterialId: '9'.repeat(64), life: 'unknown' }),
+    );
+    const abandonedSeenBy = async ({ store }: (typeof lives)[number]): Promise<string[]> =>
+      (await all(store.keys.unsettled(region, 'abandoned'))).map(({ keyId }) => keyId);
+    for (const life of lives) expect(await abandonedSeenBy(life)).toEqual(['key-9']);
+    await lives[1]!.store.leases.take('work', lives[1]!.life, 1e6);
+    const again = await begin('a', 1, 3);
+    expect(await abandonedSeenBy(again)).toEqual(['key-1', 'key-9']);
+    // What it held is free.
+    expect(await again.store.leases.take('work', again.life, 1e6)).toBeDefined();
+    expect([await lives[1]!.store.lives.beat(), await lives[0]!.store.lives.beat()]).toEqual([false, true]);
+    const alone = await begin('a', 0, 1);
+    expect(await abandonedSeenBy(alone)).toEqual(['key-0', 'key-1', 'key-2', 'key-9']);
+    bench().database.administrate('update lives set heartbeat_at_ms = heartbeat_at_ms - 50000');
+    expect(await abandonedSeenBy(alone)).not.toContain('key-3');
+    bench().database.administrate('update lives set heartbeat_at_ms = heartbeat_at_ms - 20000');
+    expect(await abandonedSeenBy(alone)).toContain('key-3');
+    // Its own is not over for being silent, and a beat brings back whom nobody has buried.
+    expect(await abandonedSeenBy(lives[3]!)).not.toContain('key-3');
+    expect(await lives[3]!.store.lives.beat()).toBe(true);
+    expect(await abandonedSeenBy(alone)).not.toContain('key-3');
   });
 
   it("makes the daemon's keys once per Region, whoever comes first", async () => {

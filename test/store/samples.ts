@@ -30,7 +30,7 @@ export function sampleKey(over: Partial<Key> = {}): Key {
     tags: [{ TagKey: 'team', TagValue: "o'brien; --" }],
     backingKeys: [backingKey()],
     pendingMaterialId: undefined,
-    incarnation: 110_238_105_600_003,
+    life: '5f0e8f0a-3c57-4d8f-9c8e-2f6f7a1b2c3d',
     ...over,
   };
 }

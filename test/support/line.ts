@@ -47,7 +47,7 @@ export async function startLine(limits: Partial<Limits> = {}) {
     });
   }
   const doubt: { clock: string | undefined } = { clock: undefined };
-  const base = { store, audit, clock, clockDoubt: () => doubt.clock, random: systemRandom, incarnation: 0, token };
+  const base = { store, audit, clock, clockDoubt: () => doubt.clock, random: systemRandom, life: 'life', token };
   const services: Services = { ...base, countMessage: createMessageCount(base) };
   const authenticator = createAuthenticator({
     credentials: store.credentials,

@@ -105,12 +105,8 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
               (key.deletionAtMs ?? 0) <= nowMs,
           ),
         ),
-      unsettled: (region, isAbandoned) =>
-        each(
-          [...keys.values()].filter(
-            (key) => key.region === region && key.pendingMaterialId !== undefined && isAbandoned(key.incarnation),
-          ),
-        ),
+      unsettled: (region) =>
+        each([...keys.values()].filter((key) => key.region === region && key.pendingMaterialId !== undefined)),
       materials: (region) => each([materialsOf(region).map(([ckaId]) => ckaId)]),
       named: async (region, ckaIds) => {
         const known = new Map(materialsOf(region));
@@ -157,7 +153,8 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
         return total;
       },
     },
-    leases: { take: async () => true },
+    leases: { take: async (name, holder) => ({ name, holder, token: 1 }) },
+    lives: { begin: async () => 'life', beat: async () => true },
     fault: () => undefined,
     integrityFailures: () => [],
     cache: () => ({ rows: 0, all: 0, reads: 0 }),

@@ -1,7 +1,7 @@
 // Opens the SQLite file: owner-only, WAL, fsync at each commit, schema up to date. Safe when several gateways open it at once.
 import { closeSync, fchmodSync, openSync } from 'node:fs';
 import Database from 'libsql';
-import { Kysely } from 'kysely';
+import { Kysely, sql } from 'kysely';
 import type { Random } from '../../kernel/random.js';
 import { StoreOpenError, type Backend, type OnFault } from '../backend.js';
 import type { PlainTables } from '../plain-tables.js';
@@ -65,6 +65,7 @@ async function emptyCommit(db: Kysely<PlainTables>): Promise<void> {
 function backend(db: Kysely<PlainTables>, connection: SqliteConnection, mark: CommitMark, notices: Notices): Backend {
   return {
     db,
+    nowMs: sql<number>`cast(unixepoch('subsec') * 1000 as integer)`,
     write: (work) =>
       db.transaction().execute(async (trx) => {
         const { result, changed } = await work(trx);

@@ -10,6 +10,7 @@ import { rotate } from '../../../src/operations/backing-key.js';
 import { NothingMade } from '../../../src/ports/token.js';
 import { accounts, region, startLine, type TestLine } from '../../support/line.js';
 
+const lease = { name: 'rotate', holder: 'test', token: 1 };
 const dayMs = 86_400_000;
 const hourMs = 3_600_000;
 
@@ -188,7 +189,7 @@ describe('a creation that failed', () => {
       name: 'DependencyTimeoutException',
     });
     token.generateKey = generateKey;
-    for await (const row of line.store.keys.unsettled(region, () => true)) return row;
+    for await (const row of line.store.keys.unsettled(region, 'all')) return row;
     throw new Error('nothing is unsettled');
   }
 
@@ -247,10 +248,10 @@ describe('a creation that failed', () => {
     const token = line.token(region);
     const { holds } = token;
     token.holds = () => Promise.reject(new BridgeError('KMSInternalException'));
-    await reconcile(line.services, region, () => true, onFailure);
+    await reconcile(line.services, region, onFailure);
     expect(failures).toEqual([`${keyId} BridgeError: KMSInternalException`]);
     token.holds = holds;
-    await reconcile(line.services, region, () => true, onFailure);
+    await reconcile(line.services, region, onFailure);
     expect(await rowOf(keyId)).toBeUndefined();
     expect(token.objects.size).toBe(0);
   });
@@ -297,22 +298,22 @@ describe('an older row put back', () => {
     const key = await usedKey();
     const creating = key.rows.find((row) => row.status === 'creating')!;
     await line.store.keys.update(creating, () => creating);
-    await reconcile(line.services, region, () => true, onFailure);
+    await reconcile(line.services, region, onFailure);
     expect(failures).toEqual([]);
     await expectDecrypts(key);
   });
 
   it('that announces a rotation which is done destroys nothing', async () => {
     const key = await usedKey();
-    await rotate(line.services, (await rowOf(key.keyId))!);
+    await rotate(line.services, (await rowOf(key.keyId))!, lease);
     const { CiphertextBlob } = await client.send(
       new kms.EncryptCommand({ KeyId: key.keyId, Plaintext: Buffer.from('x') }),
     );
     const announced = key.rows.find((row) => row.status === 'enabled' && row.pendingMaterialId !== undefined)!;
     await line.store.keys.update(announced, () => announced);
-    await reconcile(line.services, region, () => true, onFailure);
+    await reconcile(line.services, region, onFailure);
     await line.store.keys.update(announced, () => announced);
-    await rotate(line.services, announced);
+    await rotate(line.services, announced, lease);
     await expectDecrypts(key);
     await expectDecrypts({ keyId: key.keyId, ciphertext: CiphertextBlob! });
   });

@@ -11,7 +11,8 @@ const log: Log = {
   debug: () => undefined,
 };
 const clock = { monotonicMs: () => performance.now() };
-const always = { take: () => Promise.resolve(true) };
+const lease = { name: 'deletion', holder: 'a', token: 1 };
+const always = { take: () => Promise.resolve(lease) };
 const settings = { name: 'deletion', everyMs: 1_000, leases: always, holder: 'a', clock, log };
 
 beforeEach(() => {
@@ -67,7 +68,7 @@ describe('a job', () => {
     const leases = {
       take: (name: string, holder: string, ttlMs: number) => {
         takes.push([name, holder, ttlMs]);
-        return Promise.resolve(free);
+        return Promise.resolve(free ? lease : undefined);
       },
     };
     let runs = 0;

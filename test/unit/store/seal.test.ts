@@ -34,6 +34,7 @@ const keyRow: KeyColumns = {
   backing_keys: '[]',
   pending_material_id: null,
   incarnation: 0,
+  life: null,
 };
 
 describe('encodeRow', () => {
