@@ -1,30 +1,25 @@
 // The documentation's table of operations and their schemas, made from the registry.
 
-/** An input that has every member an operation's targets may look at. */
-const sample = {
-  KeyId: 'id',
-  TargetKeyId: 'id',
-  SourceKeyId: 'id',
-  DestinationKeyId: 'id',
-  AliasName: 'alias/name',
-  CiphertextBlob: Buffer.alloc(1),
-  Tags: ['tag'],
-  DryRun: false,
-  DryRunModifiers: [],
-};
-const places = { account: 'account', key: 'key', ciphertext: 'key', alias: 'alias', keyOfAlias: "alias's key" };
+const places = { account: 'account', key: 'key', alias: 'alias', keyOfAlias: "alias's key" };
 const states = { any: 'any', usable: 'Enabled', manageable: 'not PendingDeletion', pendingDeletion: 'PendingDeletion' };
+
+/** Of the keys that it names; the others may be in any. */
+function statesOf({ resources }) {
+  const asked = resources.filter(({ resource }) => resource.kind === 'key');
+  return [...new Set(asked.map(({ resource }) => states[resource.accepts]))].join(', ') || 'any';
+}
 
 /** Markdown, one row an operation. */
 export function operationsTable(operations) {
   const rows = [...operations.values()].map((operation) => {
-    const permissions = operation.targets(sample).map((target) => `${target.permission} (${places[target.kind]})`);
+    const permissions = operation.resources.map(({ resource }) => `${resource.permission} (${places[resource.kind]})`);
     const cells = [
       operation.name,
       permissions.join(', '),
       operation.crossAccount ? 'yes' : 'no',
-      states[operation.state],
-      operation.mutates ? 'yes' : 'no',
+      statesOf(operation),
+      operation.effect,
+      operation.quota === 'own' ? operation.name : 'Cryptographic operations',
       operation.record.request.join(', ') || '–',
     ];
     return `| ${cells.join(' | ')} |`;
@@ -32,9 +27,10 @@ export function operationsTable(operations) {
   return `# Operations
 
 Made by \`npm run generate\` from \`src/operations\`; a test fails when it is out of date. Every other target answers UnknownOperationException.
+A durable intent goes before each change.
 
-| Operation | Permission (asked of) | Cross-account | Key state | Intent before it | Audited members of the request |
-|---|---|---|---|---|---|
+| Operation | Permission (asked of) | Cross-account | Key state | Effect | Request quota | Audited members of the request |
+|---|---|---|---|---|---|---|
 ${rows.join('\n')}
 `;
 }

@@ -2,7 +2,6 @@
 // choose is quoted or was serialised by JSON.stringify; nothing here may hold key material, plaintext or a secret.
 import { arnOfKey, type KeyRef } from './key.js';
 import { fitted, omittedJson } from './omission.js';
-import type { Principal } from './principal.js';
 import type { Service } from './service.js';
 
 /** Fragments named …Json must be JSON already, on one line. */
@@ -87,24 +86,6 @@ function build(parts: AuditRecordParts, request: string, response: string): stri
     json += ',"serviceEventDetails":' + whole(serviceEventDetailsJson, 100 * kilobyte);
   }
   return json + ',"eventCategory":"Management"}';
-}
-
-const rootIdentities = new WeakMap<Principal, string>();
-
-/** `userIdentity` of an account's root user. */
-export function rootIdentityJson(principal: Principal): string {
-  const known = rootIdentities.get(principal);
-  if (known !== undefined) return known;
-  const { accountId, arn, accessKeyId } = principal;
-  const json = JSON.stringify({ type: 'Root', principalId: accountId, arn, accountId, accessKeyId });
-  rootIdentities.set(principal, json);
-  return json;
-}
-
-/** `userIdentity` of a caller nobody could authenticate. `accessKeyId`: what the request claimed, if it has the form of one. */
-export function unknownIdentityJson(accessKeyId?: string): string {
-  if (accessKeyId === undefined) return '{"type":"Unknown"}';
-  return `{"type":"Unknown","accessKeyId":${quoted(accessKeyId)}}`;
 }
 
 const keyResources = new WeakMap<KeyRef, string>();

@@ -1,12 +1,13 @@
 // Aliases: CreateAlias, UpdateAlias, DeleteAlias, ListAliases.
 import { aliasArn, keyArn, parseKmsArn } from '../kernel/arn.js';
 import { BridgeError } from '../kernel/errors.js';
-import type { Alias } from '../model/key.js';
+import type { Alias, Key } from '../model/key.js';
 import { anyNumber, list, required, structure, type ValueOf } from '../shapes/shape.js';
-import { changedKey, define, keyAt, type Call } from './define.js';
+import { changedKey, define, type Call } from './define.js';
 import { namesAlias, parseKeyId } from './key-id.js';
 import * as member from './members.js';
 import { pageInput, pageOutput, paginate } from './pagination.js';
+import * as on from './resources.js';
 
 /** AWS's quota: aliases of one key. */
 const maxAliases = 50;
@@ -38,8 +39,8 @@ function requireAliasName(aliasName: string, reserved: ReservedCode): void {
     throw new BridgeError('ValidationException', `${aliasName} contains invalid characters for an alias`);
 }
 
-async function requireRoom(call: Call, keyIndex: number): Promise<void> {
-  const count = await call.services.store.aliases.countOf(keyAt(call, keyIndex));
+async function requireRoom({ services }: Call, key: Key): Promise<void> {
+  const count = await services.store.aliases.countOf(key);
   if (count < maxAliases) return;
   throw new BridgeError(
     'LimitExceededException',
@@ -51,84 +52,76 @@ const pairShape = structure({ AliasName: required(member.aliasName), TargetKeyId
 
 export const createAlias = define({
   name: 'CreateAlias',
-  readOnly: false,
-  mutates: true,
+  effect: 'change',
   crossAccount: false,
-  state: 'manageable',
+  quota: 'own',
   input: pairShape,
-  targets: (input) => {
-    requirePair(input, 'InvalidAliasNameException');
-    return [
-      { kind: 'alias', permission: 'kms:CreateAlias', aliasName: input.AliasName },
-      { kind: 'key', permission: 'kms:CreateAlias', keyId: input.TargetKeyId, aliases: false },
-    ];
+  resources: {
+    alias: on.alias('kms:CreateAlias', 'AliasName'),
+    target: on.key('kms:CreateAlias', 'TargetKeyId', { accepts: 'manageable' }),
   },
+  validate: (input) => requirePair(input, 'InvalidAliasNameException'),
   output: changedKey.output,
   noted: changedKey.noted,
   record: { request: ['AliasName', 'TargetKeyId'], response: changedKey.response },
   run: async (input, call) => {
+    const { target } = call.keys;
     // A name that is taken is for `insert` to refuse, which comes before the quota.
-    if (call.alias === undefined) await requireRoom(call, 0);
+    if (call.aliases.alias === undefined) await requireRoom(call, target);
     await call.services.store.aliases.insert({
       region: call.region,
       accountId: call.accountId,
       aliasName: input.AliasName,
-      keyId: keyAt(call, 0).keyId,
+      keyId: target.keyId,
       createdAtMs: call.nowMs,
       updatedAtMs: call.nowMs,
     });
-    return changedKey.result(keyAt(call, 0));
+    return changedKey.result(target);
   },
 });
 
 export const updateAlias = define({
   name: 'UpdateAlias',
-  readOnly: false,
-  mutates: true,
+  effect: 'change',
   crossAccount: false,
-  state: 'manageable',
+  quota: 'own',
   input: pairShape,
-  targets: (input) => {
-    requirePair(input, 'ValidationException');
-    return [
-      { kind: 'alias', permission: 'kms:UpdateAlias', aliasName: input.AliasName },
-      { kind: 'key', permission: 'kms:UpdateAlias', keyId: input.TargetKeyId, aliases: false },
-      { kind: 'keyOfAlias', permission: 'kms:UpdateAlias', aliasName: input.AliasName },
-    ];
+  resources: {
+    alias: on.alias('kms:UpdateAlias', 'AliasName'),
+    target: on.key('kms:UpdateAlias', 'TargetKeyId', { accepts: 'manageable' }),
+    current: on.keyOfAlias('kms:UpdateAlias', 'AliasName'),
   },
+  validate: (input) => requirePair(input, 'ValidationException'),
   output: changedKey.output,
   noted: changedKey.noted,
   record: { request: ['AliasName', 'TargetKeyId'], response: changedKey.response },
-  run: async (input, call) => {
-    const alias = existing(call, input.AliasName);
-    const { keyId } = keyAt(call, 0);
-    if (keyId !== alias.keyId) await requireRoom(call, 0);
-    await call.services.store.aliases.update({ ...alias, keyId, updatedAtMs: call.nowMs }, alias.keyId);
-    return changedKey.result(keyAt(call, 0));
+  run: async (_input, call) => {
+    const { target } = call.keys;
+    const { current } = call.aliases;
+    const { keyId } = target;
+    if (keyId !== current.keyId) await requireRoom(call, target);
+    await call.services.store.aliases.update({ ...current, keyId, updatedAtMs: call.nowMs }, current.keyId);
+    return changedKey.result(target);
   },
 });
 
 export const deleteAlias = define({
   name: 'DeleteAlias',
-  readOnly: false,
-  mutates: true,
+  effect: 'change',
   crossAccount: false,
-  state: 'any',
+  quota: 'own',
   input: structure({ AliasName: required(member.aliasName) }),
-  targets: (input) => {
-    requireAliasName(input.AliasName, 'ValidationException');
-    return [
-      { kind: 'alias', permission: 'kms:DeleteAlias', aliasName: input.AliasName },
-      { kind: 'keyOfAlias', permission: 'kms:DeleteAlias', aliasName: input.AliasName },
-    ];
+  resources: {
+    alias: on.alias('kms:DeleteAlias', 'AliasName'),
+    current: on.keyOfAlias('kms:DeleteAlias', 'AliasName'),
   },
+  validate: (input) => requireAliasName(input.AliasName, 'ValidationException'),
   output: changedKey.output,
   noted: changedKey.noted,
   record: { request: ['AliasName'], response: changedKey.response },
   run: async (input, call) => {
-    const { keyId } = existing(call, input.AliasName);
-    await call.services.store.aliases.remove(call, input.AliasName, keyId);
-    return changedKey.result(keyAt(call, 0));
+    await call.services.store.aliases.remove(call, input.AliasName, call.aliases.current.keyId);
+    return changedKey.result(call.keys.current);
   },
 });
 
@@ -142,13 +135,12 @@ const aliasShape = structure({
 
 export const listAliases = define({
   name: 'ListAliases',
-  readOnly: true,
-  mutates: false,
+  effect: 'read',
   crossAccount: false,
-  state: 'any',
+  quota: 'own',
   input: structure({ KeyId: member.keyId, ...pageInput }),
   output: structure({ Aliases: required(list(aliasShape, anyNumber)), ...pageOutput }),
-  targets: () => [{ kind: 'account', permission: 'kms:ListAliases' }],
+  resources: { account: on.account('kms:ListAliases') },
   record: { request: ['KeyId', 'Limit', 'Marker'] },
   run: async (input, call) => {
     const keyId = input.KeyId === undefined ? undefined : await ownKeyId(input.KeyId, call);
@@ -181,14 +173,4 @@ async function ownKeyId(text: string, call: Call): Promise<string> {
   if (key === undefined)
     throw new BridgeError('NotFoundException', `Key '${keyArn(call.region, accountId, keyId)}' does not exist`);
   return key.keyId;
-}
-
-function existing(call: Call, aliasName: string): Alias {
-  if (call.alias === undefined) {
-    throw new BridgeError(
-      'NotFoundException',
-      `Alias ${aliasArn(call.region, call.accountId, aliasName)} is not found.`,
-    );
-  }
-  return call.alias;
 }

@@ -1,13 +1,16 @@
 // CreateKey: symmetric keys, born in the token.
 import { BridgeError } from '../kernel/errors.js';
-import { arnOfKey, type Key } from '../model/key.js';
+import { keyArn } from '../kernel/arn.js';
+import type { Key } from '../model/key.js';
 import { defaultKeyPolicy, parseKeyPolicy } from '../policy/document.js';
-import { evaluateKeyPolicy } from '../policy/evaluate.js';
+import { decide } from '../policy/decide.js';
 import { generatePending, newMaterialId } from './backing-key.js';
 import { boolean, required, structure, text, withDefault, type Structure, type ValueOf } from '../shapes/shape.js';
-import { define, type Call } from './define.js';
+import { define, type Asked } from './define.js';
 import { keyMetadata, keyMetadataShape } from './key-metadata.js';
 import * as member from './members.js';
+import * as on from './resources.js';
+import type { Resources } from './resources.js';
 import { requireValidTags } from './tags.js';
 
 const members = {
@@ -25,24 +28,29 @@ const members = {
 };
 type CreateKeyInput = ValueOf<Structure<typeof members>>;
 
+const createConditions = {
+  'aws:RequestTag': 'Tags',
+  'kms:BypassPolicyLockoutSafetyCheck': 'BypassPolicyLockoutSafetyCheck',
+  'kms:KeyOrigin': 'Origin',
+  'kms:KeySpec': 'KeySpec',
+  'kms:KeyUsage': 'KeyUsage',
+  'kms:MultiRegion': 'MultiRegion',
+} as const;
+
 /** AWS's default quota: keys of one account in one Region. */
 const maxKeys = 100_000;
 
 export const createKey = define({
   name: 'CreateKey',
-  readOnly: false,
-  mutates: true,
+  effect: 'change',
   crossAccount: false,
-  state: 'any',
+  quota: 'own',
   input: structure(members),
   output: structure({ KeyMetadata: required(keyMetadataShape) }),
-  targets: (input) =>
-    input.Tags.length > 0
-      ? [
-          { kind: 'account', permission: 'kms:CreateKey' },
-          { kind: 'account', permission: 'kms:TagResource' },
-        ]
-      : [{ kind: 'account', permission: 'kms:CreateKey' }],
+  resources: {
+    account: on.account('kms:CreateKey', createConditions),
+    tags: on.accountIfGiven('kms:TagResource', 'Tags', { 'aws:RequestTag': 'Tags' }),
+  },
   record: {
     request: [
       'Policy',
@@ -60,10 +68,10 @@ export const createKey = define({
     response: ['KeyMetadata'],
   },
   made: ({ KeyMetadata }) => ({ accountId: KeyMetadata.AWSAccountId, arn: KeyMetadata.Arn }),
-  check: (input, call) => {
+  check: (input, asked) => {
     requireSupported(input);
     requireValidTags(input.Tags);
-    if (input.Policy !== undefined) requireNoLockout(input.Policy, input.BypassPolicyLockoutSafetyCheck, call);
+    if (input.Policy !== undefined) requireNoLockout(input.Policy, input.BypassPolicyLockoutSafetyCheck, asked);
   },
   run: async (input, call) => {
     const { services, region, accountId, nowMs } = call;
@@ -117,14 +125,17 @@ function requireSupported(input: CreateKeyInput): void {
   if (input.MultiRegion) throw unsupported('MultiRegion');
 }
 
+/** Of a call that is not made. */
+const noContext = { value: () => undefined };
+
 /** The new policy must let the caller change it again (AWS KMS API Reference, CreateKey, BypassPolicyLockoutSafetyCheck). */
-function requireNoLockout(policy: string, bypass: boolean, call: Call): void {
+function requireNoLockout(policy: string, bypass: boolean, asked: Asked<Resources>): void {
   const parsed = parseKeyPolicy(policy);
-  const { region, accountId } = call;
-  // The key has no id yet that a policy could name: any new one gives the answer.
-  const keyArn = arnOfKey({ region, accountId, keyId: call.services.random.uuid() });
-  const question = { accountId, action: 'kms:PutKeyPolicy', keyArn };
-  if (bypass || evaluateKeyPolicy(parsed, question) === 'allow') return;
+  const { principal, region, accountId, requestId } = asked;
+  // The key has no id yet that a policy could name: any new UUID gives the answer.
+  const resource = { kind: 'key', accountId, arn: keyArn(region, accountId, requestId) } as const;
+  const question = { principal, permission: 'kms:PutKeyPolicy', resource, context: noContext } as const;
+  if (bypass || decide(question, { keyPolicy: parsed }).effect === 'allow') return;
   throw new BridgeError(
     'MalformedPolicyDocumentException',
     'The new key policy will not allow you to update the key policy in the future.',

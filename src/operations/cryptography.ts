@@ -4,11 +4,13 @@ import { BridgeError } from '../kernel/errors.js';
 import { Secret } from '../kernel/secret.js';
 import { parseCiphertext, type CiphertextParts } from '../model/ciphertext-blob.js';
 import type { EncryptionContext } from '../model/encryption-context.js';
-import { arnOfKey } from '../model/key.js';
+import { arnOfKey, type Key } from '../model/key.js';
+import { isNull, validationMessage } from '../shapes/constraints.js';
 import { required, structure, type Structure, type ValueOf } from '../shapes/shape.js';
 import { opening, sealing } from './material.js';
-import { define, keyAt, type Call, type Target } from './define.js';
+import { define, type Call } from './define.js';
 import * as member from './members.js';
+import * as on from './resources.js';
 
 /** `Algorithm A is incompatible with key spec S.` */
 export function requireSymmetric(algorithm: string, keySpec: string): void {
@@ -27,12 +29,16 @@ export function refuseRecipient(recipient: object | undefined): void {
   }
 }
 
+const encryptionConditions = {
+  'kms:EncryptionAlgorithm': 'EncryptionAlgorithm',
+  'kms:EncryptionContext': 'EncryptionContext',
+} as const;
+
 export const encrypt = define({
   name: 'Encrypt',
-  readOnly: true,
-  mutates: false,
+  effect: 'use',
   crossAccount: true,
-  state: 'usable',
+  quota: 'cryptographic',
   input: structure({
     KeyId: required(member.keyId),
     Plaintext: required(member.plaintext),
@@ -41,7 +47,9 @@ export const encrypt = define({
     EncryptionAlgorithm: member.encryptionAlgorithm,
     DryRun: member.dryRun,
   }),
-  targets: (input) => [{ kind: 'key', permission: 'kms:Encrypt', keyId: input.KeyId, aliases: true }],
+  resources: {
+    key: on.key('kms:Encrypt', 'KeyId', { accepts: 'usable', aliases: true, conditions: encryptionConditions }),
+  },
   output: structure({
     CiphertextBlob: required(member.ciphertextBlob),
     KeyId: required(member.keyId),
@@ -50,9 +58,9 @@ export const encrypt = define({
   // AWS's Encrypt names the material in the record alone.
   noted: { KeyMaterialId: required(member.keyMaterialId) },
   record: { request: ['KeyId', 'EncryptionContext', 'EncryptionAlgorithm', 'DryRun'], additional: ['KeyMaterialId'] },
-  check: (input, call) => requireSymmetric(input.EncryptionAlgorithm, keyAt(call, 0).spec),
+  check: (input, { keys }) => requireSymmetric(input.EncryptionAlgorithm, keys.key.spec),
   run: async (input, call) => {
-    const { key, material } = await sealing(call, 0);
+    const { key, material } = await sealing(call.services, call.keys.key);
     const aad = material.aad(input.EncryptionContext);
     const sealed = await call.services
       .token(key.region, call.accountId)
@@ -79,10 +87,9 @@ const decryptMembers = {
 
 export const decrypt = define({
   name: 'Decrypt',
-  readOnly: true,
-  mutates: false,
+  effect: 'use',
   crossAccount: true,
-  state: 'usable',
+  quota: 'cryptographic',
   input: structure(decryptMembers),
   output: structure({
     KeyId: required(member.keyId),
@@ -90,21 +97,27 @@ export const decrypt = define({
     EncryptionAlgorithm: required(member.algorithm),
     KeyMaterialId: required(member.keyMaterialId),
   }),
-  targets: (input) => [sourceTarget('kms:Decrypt', input, input.KeyId, 'keyId')],
+  resources: {
+    key: on.keyOrCiphertext('kms:Decrypt', 'KeyId', 'CiphertextBlob', {
+      accepts: 'usable',
+      conditions: encryptionConditions,
+    }),
+  },
+  validate: (input) => requireSource(input, input.KeyId, 'keyId'),
   record: {
     request: ['KeyId', 'EncryptionContext', 'EncryptionAlgorithm', 'DryRun', 'DryRunModifiers'],
     additional: ['KeyMaterialId'],
   },
-  check: (input, call) => {
-    requireSymmetric(input.EncryptionAlgorithm, keyAt(call, 0).spec);
+  check: (input, { keys }) => {
+    requireSymmetric(input.EncryptionAlgorithm, keys.key.spec);
     refuseRecipient(input.Recipient);
-    if (!ignoresCiphertext(input)) opening(keyAt(call, 0), partsOf(input));
+    if (!ignoresCiphertext(input)) opening(keys.key, partsOf(input));
   },
-  rehearse: (input, call) => tryToOpen(input, input.EncryptionContext, call),
+  rehearse: (input, call) => tryToOpen(input, input.EncryptionContext, call.keys.key, call),
   run: async (input, call) => {
-    const { material, plaintext } = await open(input, input.EncryptionContext, call);
+    const { material, plaintext } = await open(input, input.EncryptionContext, call.keys.key, call);
     return {
-      KeyId: arnOfKey(keyAt(call, 0)),
+      KeyId: arnOfKey(call.keys.key),
       Plaintext: new Secret(plaintext),
       EncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
       KeyMaterialId: material.backing.materialId,
@@ -127,10 +140,9 @@ const reEncryptMembers = {
 
 export const reEncrypt = define({
   name: 'ReEncrypt',
-  readOnly: true,
-  mutates: false,
+  effect: 'use',
   crossAccount: true,
-  state: 'usable',
+  quota: 'cryptographic',
   input: structure(reEncryptMembers),
   output: structure({
     CiphertextBlob: required(member.ciphertextBlob),
@@ -141,10 +153,24 @@ export const reEncrypt = define({
     SourceKeyMaterialId: required(member.keyMaterialId),
     DestinationKeyMaterialId: required(member.keyMaterialId),
   }),
-  targets: (input) => [
-    sourceTarget('kms:ReEncryptFrom', input, input.SourceKeyId, 'sourceKeyId'),
-    { kind: 'key', permission: 'kms:ReEncryptTo', keyId: input.DestinationKeyId, aliases: true },
-  ],
+  resources: {
+    source: on.keyOrCiphertext('kms:ReEncryptFrom', 'SourceKeyId', 'CiphertextBlob', {
+      accepts: 'usable',
+      conditions: {
+        'kms:EncryptionAlgorithm': 'SourceEncryptionAlgorithm',
+        'kms:EncryptionContext': 'SourceEncryptionContext',
+      },
+    }),
+    destination: on.key('kms:ReEncryptTo', 'DestinationKeyId', {
+      accepts: 'usable',
+      aliases: true,
+      conditions: {
+        'kms:EncryptionAlgorithm': 'DestinationEncryptionAlgorithm',
+        'kms:EncryptionContext': 'DestinationEncryptionContext',
+      },
+    }),
+  },
+  validate: (input) => requireSource(input, input.SourceKeyId, 'sourceKeyId'),
   record: {
     request: [
       'SourceKeyId',
@@ -158,17 +184,17 @@ export const reEncrypt = define({
     ],
     additional: ['SourceKeyMaterialId', 'DestinationKeyMaterialId'],
   },
-  check: (input, call) => {
-    requireSymmetric(input.SourceEncryptionAlgorithm, keyAt(call, 0).spec);
-    requireSymmetric(input.DestinationEncryptionAlgorithm, keyAt(call, 1).spec);
-    if (!ignoresCiphertext(input)) opening(keyAt(call, 0), partsOf(input));
+  check: (input, { keys }) => {
+    requireSymmetric(input.SourceEncryptionAlgorithm, keys.source.spec);
+    requireSymmetric(input.DestinationEncryptionAlgorithm, keys.destination.spec);
+    if (!ignoresCiphertext(input)) opening(keys.source, partsOf(input));
   },
-  rehearse: (input, call) => tryToOpen(input, input.SourceEncryptionContext, call),
+  rehearse: (input, call) => tryToOpen(input, input.SourceEncryptionContext, call.keys.source, call),
   run: async (input, call) => {
-    const source = keyAt(call, 0);
+    const { source } = call.keys;
     const parts = partsOf(input);
     const from = opening(source, parts);
-    const { key: destination, material: to } = await sealing(call, 1);
+    const { key: destination, material: to } = await sealing(call.services, call.keys.destination);
     const sealed = await call.services
       .token(call.region, call.accountId)
       .reEncrypt(
@@ -192,42 +218,29 @@ type CiphertextInput = Pick<ValueOf<Structure<typeof decryptMembers>>, 'Cipherte
 const ignoresCiphertext = (input: CiphertextInput): boolean =>
   input.DryRun && input.DryRunModifiers.includes('IGNORE_CIPHERTEXT');
 
-/** The key that is named, else the one the ciphertext was made under. `at`: the member that names it, as AWS prints it. */
-function sourceTarget(
-  permission: `kms:${string}`,
-  input: CiphertextInput,
-  keyId: string | undefined,
-  at: string,
-): Target {
+/** The key is named, or the ciphertext says which it is. `at`: the member that names it, as AWS prints it. */
+function requireSource(input: CiphertextInput, keyId: string | undefined, at: string): void {
   const ignored = ignoresCiphertext(input);
   if (input.CiphertextBlob === undefined && !ignored) throw nullMember('ciphertextBlob');
-  if (keyId !== undefined) return { kind: 'key', permission, keyId, aliases: true };
-  if (input.CiphertextBlob === undefined || ignored) throw nullMember(at);
-  return { kind: 'ciphertext', permission, ciphertext: input.CiphertextBlob };
+  if (keyId === undefined && ignored) throw nullMember(at);
 }
 
-function nullMember(at: string): BridgeError {
-  return new BridgeError(
-    'ValidationException',
-    `1 validation error detected: Value null at '${at}' failed to satisfy constraint: Member must not be null`,
-  );
-}
+const nullMember = (at: string): BridgeError => new BridgeError('ValidationException', validationMessage([isNull(at)]));
 
-/** Opens the ciphertext under the call's first key. InvalidCiphertextException also when the encryption context differs. */
-async function open(input: CiphertextInput, context: EncryptionContext, call: Call) {
-  const key = keyAt(call, 0);
+/** InvalidCiphertextException also when the encryption context differs. */
+async function open(input: CiphertextInput, context: EncryptionContext, key: Key, { services, accountId }: Call) {
   const parts = partsOf(input);
   const material = opening(key, parts);
-  const plaintext = await call.services
-    .token(key.region, call.accountId)
+  const plaintext = await services
+    .token(key.region, accountId)
     .decrypt(material.ckaId, material.aad(context), parts.sealed);
   return { material, plaintext };
 }
 
 /** Only the token can tell whether context and ciphertext belong together. */
-async function tryToOpen(input: CiphertextInput, context: EncryptionContext, call: Call): Promise<void> {
+async function tryToOpen(input: CiphertextInput, context: EncryptionContext, key: Key, call: Call): Promise<void> {
   if (ignoresCiphertext(input)) return;
-  const { plaintext } = await open(input, context, call);
+  const { plaintext } = await open(input, context, key, call);
   plaintext.fill(0);
 }
 

@@ -7,6 +7,7 @@ import { refuseRecipient } from './cryptography.js';
 import { define } from './define.js';
 import { sealing } from './material.js';
 import * as member from './members.js';
+import * as on from './resources.js';
 
 const dataKeyMembers = {
   KeyId: required(member.keyId),
@@ -16,6 +17,12 @@ const dataKeyMembers = {
   GrantTokens: member.grantTokens,
   DryRun: member.dryRun,
 };
+
+const dataKeyRules = {
+  accepts: 'usable',
+  aliases: true,
+  conditions: { 'kms:EncryptionContext': 'EncryptionContext' },
+} as const;
 
 type Length = Pick<ValueOf<Structure<typeof dataKeyMembers>>, 'NumberOfBytes' | 'KeySpec'>;
 
@@ -29,10 +36,9 @@ function lengthOf(input: Length): number {
 
 export const generateDataKey = define({
   name: 'GenerateDataKey',
-  readOnly: true,
-  mutates: false,
+  effect: 'use',
   crossAccount: true,
-  state: 'usable',
+  quota: 'cryptographic',
   input: structure({ ...dataKeyMembers, Recipient: member.recipient }),
   output: structure({
     CiphertextBlob: required(member.ciphertextBlob),
@@ -40,7 +46,7 @@ export const generateDataKey = define({
     KeyId: required(member.keyId),
     KeyMaterialId: required(member.keyMaterialId),
   }),
-  targets: (input) => [{ kind: 'key', permission: 'kms:GenerateDataKey', keyId: input.KeyId, aliases: true }],
+  resources: { key: on.key('kms:GenerateDataKey', 'KeyId', dataKeyRules) },
   record: {
     request: ['KeyId', 'EncryptionContext', 'NumberOfBytes', 'KeySpec', 'DryRun'],
     additional: ['KeyMaterialId'],
@@ -50,7 +56,7 @@ export const generateDataKey = define({
     refuseRecipient(input.Recipient);
   },
   run: async (input, call) => {
-    const { key, material } = await sealing(call, 0);
+    const { key, material } = await sealing(call.services, call.keys.key);
     const aad = material.aad(input.EncryptionContext);
     const { plaintext, sealed } = await call.services
       .token(key.region, call.accountId)
@@ -66,26 +72,23 @@ export const generateDataKey = define({
 
 export const generateDataKeyWithoutPlaintext = define({
   name: 'GenerateDataKeyWithoutPlaintext',
-  readOnly: true,
-  mutates: false,
+  effect: 'use',
   crossAccount: true,
-  state: 'usable',
+  quota: 'cryptographic',
   input: structure(dataKeyMembers),
   output: structure({
     CiphertextBlob: required(member.ciphertextBlob),
     KeyId: required(member.keyId),
     KeyMaterialId: required(member.keyMaterialId),
   }),
-  targets: (input) => [
-    { kind: 'key', permission: 'kms:GenerateDataKeyWithoutPlaintext', keyId: input.KeyId, aliases: true },
-  ],
+  resources: { key: on.key('kms:GenerateDataKeyWithoutPlaintext', 'KeyId', dataKeyRules) },
   record: {
     request: ['KeyId', 'EncryptionContext', 'NumberOfBytes', 'KeySpec', 'DryRun'],
     additional: ['KeyMaterialId'],
   },
   check: (input) => void lengthOf(input),
   run: async (input, call) => {
-    const { key, material } = await sealing(call, 0);
+    const { key, material } = await sealing(call.services, call.keys.key);
     const aad = material.aad(input.EncryptionContext);
     const sealed = await call.services
       .token(key.region, call.accountId)
@@ -100,17 +103,16 @@ export const generateDataKeyWithoutPlaintext = define({
 
 export const generateRandom = define({
   name: 'GenerateRandom',
-  readOnly: true,
-  mutates: false,
+  effect: 'use',
   crossAccount: false,
-  state: 'any',
+  quota: 'cryptographic',
   input: structure({
     NumberOfBytes: member.numberOfBytes,
     CustomKeyStoreId: member.customKeyStoreId,
     Recipient: member.recipient,
   }),
   output: structure({ Plaintext: required(member.plaintext) }),
-  targets: () => [{ kind: 'account', permission: 'kms:GenerateRandom' }],
+  resources: { account: on.account('kms:GenerateRandom') },
   record: { request: [] },
   check: (input) => {
     if (input.NumberOfBytes === undefined) throw new BridgeError('ValidationException', 'NumberOfBytes is required.');

@@ -1,8 +1,8 @@
-// What an operation is. One definition says its name, input, the resources it touches with the permission each needs, the key states
-// it accepts, how it runs and what of it is audited. The line, the AWS façade, the audit and the documentation all read it from here.
+// What an operation is. One definition says its name, input and output, the resources it touches with the permission and the key states each
+// needs, how it runs and what of it is audited. The line, façades, the audit and the documentation all read it from here.
 import type { Clock } from '../kernel/clock.js';
 import type { Random } from '../kernel/random.js';
-import { arnOfKey, type Alias, type Key, type KeyRef } from '../model/key.js';
+import { arnOfKey, type Key, type KeyRef } from '../model/key.js';
 import type { Principal } from '../model/principal.js';
 import type { Service } from '../model/service.js';
 import type { AuditLog } from '../ports/audit.js';
@@ -11,27 +11,7 @@ import type { Asker, Token } from '../ports/token.js';
 import { recordWriter, sparseRecordWriter, type RecordWriter } from '../shapes/record.js';
 import { required, type Members, type RecordedMember, type Structure, type ValueOf } from '../shapes/shape.js';
 import * as member from './members.js';
-
-export type Permission = `kms:${string}`;
-
-/** A resource the call touches, and the permission it needs there. */
-export type Target =
-  /** The account itself: no key policy is asked. */
-  | { readonly kind: 'account'; readonly permission: Permission }
-  /** A key by any form of KeyId; `aliases`: whether AWS accepts an alias here. */
-  | { readonly kind: 'key'; readonly permission: Permission; readonly keyId: string; readonly aliases: boolean }
-  /** The key a ciphertext was made under. */
-  | { readonly kind: 'ciphertext'; readonly permission: Permission; readonly ciphertext: Buffer }
-  /** The alias itself, which need not exist yet. */
-  | { readonly kind: 'alias'; readonly permission: Permission; readonly aliasName: string }
-  /** The key an existing alias points at. */
-  | { readonly kind: 'keyOfAlias'; readonly permission: Permission; readonly aliasName: string };
-
-/**
- * Key states an operation accepts (AWS KMS Developer Guide, "Key states of AWS KMS keys"):
- * any · usable = Enabled · manageable = not PendingDeletion · pendingDeletion = only that.
- */
-export type StateRule = 'any' | 'usable' | 'manageable' | 'pendingDeletion';
+import type { AliasesOf, AskedAlways, KeysOf, Resource, Resources } from './resources.js';
 
 /** What the adapters give every operation. */
 export interface Services {
@@ -49,15 +29,19 @@ export interface Services {
   readonly countMessage: (key: Key) => Promise<Key>;
 }
 
-/** One authorized call. `keys`: those of its key-like targets, in their order. */
-export interface Call {
+/** One authorized call, by itself. `keys` and `aliases`: what its resources are, by their names. */
+export interface Asked<R extends Resources> {
   readonly principal: Principal;
   readonly region: string;
   readonly accountId: string;
   readonly requestId: string;
   readonly nowMs: number;
-  readonly keys: readonly Key[];
-  readonly alias: Alias | undefined;
+  readonly keys: KeysOf<R>;
+  readonly aliases: AliasesOf<R>;
+}
+
+/** The same with what it works with. */
+export interface Call<R extends Resources = Resources> extends Asked<R> {
   readonly services: Services;
 }
 
@@ -84,26 +68,41 @@ type MembersOf<O> = O extends Structure<infer M> ? M : unknown;
 /** What is answered and what is only recorded. */
 type Result<O, N extends Members> = (O extends Structure ? ValueOf<O> : unknown) & ValueOf<Structure<N>>;
 
-export interface Definition<I extends Structure, O extends Output, N extends Members> {
+/**
+ * `use`: of a key, which changes nothing but a counter · `read` · `change` of the daemon's state, before which goes a durable intent.
+ * CloudTrail calls only the last one not readOnly.
+ */
+export type Effect = 'use' | 'read' | 'change';
+
+/** AWS's request quota: one that cryptographic operations share for each family of key specs, or the operation's own. */
+export type Quota = 'cryptographic' | 'own';
+
+type MemberName<I extends Structure> = keyof I['members'] & string;
+
+export interface Definition<
+  I extends Structure,
+  O extends Output,
+  N extends Members,
+  R extends Resources<MemberName<I>>,
+> {
   readonly name: string;
-  /** CloudTrail's readOnly: cryptographic operations are read-only. */
-  readonly readOnly: boolean;
-  /** Changes the daemon's state: a durable intent goes before it. */
-  readonly mutates: boolean;
+  readonly effect: Effect;
   readonly crossAccount: boolean;
-  readonly state: StateRule;
+  readonly quota: Quota;
   readonly input: I;
   /** What leaves as the answer: of what `run` returns, no more than its members. */
   readonly output: O;
   /** What `run` returns beside it, for the record alone. */
   readonly noted?: N;
-  /** Never empty: there is no operation without a permission. Throws for arguments that AWS refuses before it looks anything up. */
-  readonly targets: (input: ValueOf<I>) => readonly [Target, ...Target[]];
-  /** What must hold beyond the key's state, and what DryRun therefore reports too. Throws; touches neither token nor store. */
-  readonly check?: (input: ValueOf<I>, call: Call) => void;
+  /** At least one is asked of every call: there is no operation without a permission. */
+  readonly resources: R & ([AskedAlways<R>] extends [never] ? 'an operation asks for a permission, always' : unknown);
+  /** What AWS refuses of the arguments before it looks anything up. Throws. */
+  readonly validate?: (input: ValueOf<I>) => void;
+  /** What must hold beyond the keys' states, and what DryRun therefore reports too. Throws; token and store are out of its reach. */
+  readonly check?: (input: ValueOf<I>, asked: Asked<R>) => void;
   /** What DryRun must try as well, so that its "would have succeeded" is accurate. May ask the token; changes nothing, counts no message. */
-  readonly rehearse?: (input: ValueOf<I>, call: Call) => Promise<void>;
-  readonly run: (input: ValueOf<I>, call: Call) => Promise<Result<O, NoInfer<N>>>;
+  readonly rehearse?: (input: ValueOf<I>, call: Call<R>) => Promise<void>;
+  readonly run: (input: ValueOf<I>, call: Call<R>) => Promise<Result<O, NoInfer<N>>>;
   readonly record: Recorded<I['members'], MembersOf<O> & NoInfer<N>>;
   readonly made?: (result: Result<O, NoInfer<N>>) => Made;
 }
@@ -114,21 +113,27 @@ export interface Input {
   readonly GrantTokens?: readonly string[];
 }
 
+/** A resource with the name that its operation has for it. */
+export interface NamedResource {
+  readonly name: string;
+  readonly resource: Resource;
+}
+
 /** An operation with its types folded away and what its record says compiled: what the line handles. Only `define` makes one, from matching parts. */
 export interface AnyOperation {
   readonly service: Service;
   readonly name: string;
-  readonly readOnly: boolean;
-  readonly mutates: boolean;
+  readonly effect: Effect;
   readonly crossAccount: boolean;
-  readonly state: StateRule;
+  readonly quota: Quota;
   readonly input: Structure;
   readonly output: Output;
   readonly record: Readonly<
     Record<'request', readonly string[]> & Partial<Record<'response' | 'additional', readonly string[]>>
   >;
-  readonly targets: (input: Input) => readonly [Target, ...Target[]];
-  readonly check?: ((input: Input, call: Call) => void) | undefined;
+  readonly resources: readonly NamedResource[];
+  readonly validate?: ((input: Input) => void) | undefined;
+  readonly check?: ((input: Input, asked: Asked<Resources>) => void) | undefined;
   readonly rehearse?: ((input: Input, call: Call) => Promise<void>) | undefined;
   readonly run: (input: Input, call: Call) => Promise<object>;
   readonly made?: ((result: object) => Made) | undefined;
@@ -146,16 +151,21 @@ const nothingNoted = {};
 export function define<
   const I extends Structure,
   const O extends Output,
+  const R extends Resources<MemberName<I>>,
   const N extends Members = typeof nothingNoted,
->(definition: Definition<I, O, N>): AnyOperation {
+>(definition: Definition<I, O, N, R>): AnyOperation {
   // The registry hands each operation only what its own `input` shape made, so widening the types is safe here and nowhere else.
-  const folded = definition as unknown as Omit<AnyOperation, 'service' | 'print'> & { readonly noted?: Members };
+  const folded = definition as unknown as Omit<AnyOperation, 'service' | 'print' | 'resources'> & {
+    readonly noted?: Members;
+    readonly resources: Resources;
+  };
   const { input, output, noted = nothingNoted, record } = folded;
   const result = { ...(output === 'nothing' ? {} : output.members), ...noted };
   const { request, response, additional } = record;
   return {
     service: 'kms',
     ...folded,
+    resources: Object.entries(folded.resources).map(([name, resource]) => ({ name, resource })),
     print: {
       request: request.length === 0 ? undefined : sparseRecordWriter(input.members, request),
       response: response && recordWriter(result, response),
@@ -171,10 +181,3 @@ export const changedKey = {
   response: ['KeyId'],
   result: (key: KeyRef): { readonly KeyId: string } => ({ KeyId: arnOfKey(key) }),
 } as const;
-
-/** The n-th key of an authorized call: `resolve` put it there, or the call would not have come so far. */
-export function keyAt(call: Call, n: number): Key {
-  const key = call.keys[n];
-  if (key === undefined) throw new Error(`the operation named no key ${n}`);
-  return key;
-}

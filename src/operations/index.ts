@@ -14,7 +14,7 @@ import {
   listKeys,
   scheduleKeyDeletion,
   updateKeyDescription,
-} from './key-state.js';
+} from './keys.js';
 import { listResourceTags, tagResource, untagResource } from './tags.js';
 
 const kms: readonly AnyOperation[] = [

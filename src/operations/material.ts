@@ -3,7 +3,7 @@ import { BridgeError } from '../kernel/errors.js';
 import { ciphertextAad, ciphertextHeader, type CiphertextParts } from '../model/ciphertext-blob.js';
 import type { EncryptionContext } from '../model/encryption-context.js';
 import { ckaIdOf, currentBackingKey, type BackingKey, type Key } from '../model/key.js';
-import { keyAt, type Call } from './define.js';
+import type { Services } from './define.js';
 
 export class Material {
   readonly backing: BackingKey;
@@ -35,9 +35,9 @@ function materialOf(backing: BackingKey): Material {
   return material;
 }
 
-/** The call's n-th key with the material that encrypts under it; the message it is for has been counted. */
-export async function sealing(call: Call, n: number): Promise<{ key: Key; material: Material }> {
-  const key = await call.services.countMessage(keyAt(call, n));
+/** The key with the material that encrypts under it; the message it is for has been counted. */
+export async function sealing(services: Services, seen: Key): Promise<{ key: Key; material: Material }> {
+  const key = await services.countMessage(seen);
   return { key, material: materialOf(currentBackingKey(key)) };
 }
 

@@ -2,9 +2,10 @@
 import { BridgeError } from '../kernel/errors.js';
 import type { Tag } from '../model/key.js';
 import { required, structure } from '../shapes/shape.js';
-import { changedKey, define, keyAt } from './define.js';
+import { changedKey, define } from './define.js';
 import * as member from './members.js';
 import { pageInput, pageOutput, paginate } from './pagination.js';
+import * as on from './resources.js';
 
 /** AWS's quota: tags of one key. */
 const maxTags = 50;
@@ -32,62 +33,63 @@ function requireUnreserved(tagKey: string): void {
 
 export const tagResource = define({
   name: 'TagResource',
-  readOnly: false,
-  mutates: true,
+  effect: 'change',
   crossAccount: false,
-  state: 'manageable',
+  quota: 'own',
   input: structure({ KeyId: required(member.keyId), Tags: required(member.tags) }),
-  targets: (input) => [{ kind: 'key', permission: 'kms:TagResource', keyId: input.KeyId, aliases: false }],
+  resources: {
+    key: on.key('kms:TagResource', 'KeyId', { accepts: 'manageable', conditions: { 'aws:RequestTag': 'Tags' } }),
+  },
   output: changedKey.output,
   noted: changedKey.noted,
   record: { request: ['KeyId', 'Tags'], response: changedKey.response },
   check: (input) => requireValidTags(input.Tags),
-  run: async (input, call) => {
-    await call.services.store.keys.update(keyAt(call, 0), (key) => {
+  run: async (input, { services, keys }) => {
+    await services.store.keys.update(keys.key, (key) => {
       const merged = new Map(key.tags.map((tag) => [tag.TagKey, tag] as const));
       for (const tag of input.Tags) merged.set(tag.TagKey, tag);
       const tags = [...merged.values()];
       requireFewTags(tags);
       return { ...key, tags };
     });
-    return changedKey.result(keyAt(call, 0));
+    return changedKey.result(keys.key);
   },
 });
 
 export const untagResource = define({
   name: 'UntagResource',
-  readOnly: false,
-  mutates: true,
+  effect: 'change',
   crossAccount: false,
-  state: 'manageable',
+  quota: 'own',
   input: structure({ KeyId: required(member.keyId), TagKeys: required(member.tagKeys) }),
-  targets: (input) => [{ kind: 'key', permission: 'kms:UntagResource', keyId: input.KeyId, aliases: false }],
+  resources: {
+    key: on.key('kms:UntagResource', 'KeyId', { accepts: 'manageable', conditions: { 'aws:RequestTag': 'TagKeys' } }),
+  },
   output: changedKey.output,
   noted: changedKey.noted,
   record: { request: ['KeyId', 'TagKeys'], response: changedKey.response },
   check: (input) => input.TagKeys.forEach(requireUnreserved),
-  run: async (input, call) => {
+  run: async (input, { services, keys }) => {
     const removed = new Set(input.TagKeys);
-    await call.services.store.keys.update(keyAt(call, 0), (key) => ({
+    await services.store.keys.update(keys.key, (key) => ({
       ...key,
       tags: key.tags.filter((tag) => !removed.has(tag.TagKey)),
     }));
-    return changedKey.result(keyAt(call, 0));
+    return changedKey.result(keys.key);
   },
 });
 
 export const listResourceTags = define({
   name: 'ListResourceTags',
-  readOnly: true,
-  mutates: false,
+  effect: 'read',
   crossAccount: false,
-  state: 'any',
+  quota: 'own',
   input: structure({ KeyId: required(member.keyId), ...pageInput }),
   output: structure({ Tags: required(member.tags), ...pageOutput }),
-  targets: (input) => [{ kind: 'key', permission: 'kms:ListResourceTags', keyId: input.KeyId, aliases: false }],
+  resources: { key: on.key('kms:ListResourceTags', 'KeyId', { accepts: 'any' }) },
   record: { request: ['KeyId', 'Limit', 'Marker'] },
-  run: async (input, call) => {
-    const tags = [...keyAt(call, 0).tags].sort((a, b) => (a.TagKey < b.TagKey ? -1 : 1));
+  run: async (input, { keys }) => {
+    const tags = [...keys.key.tags].sort((a, b) => (a.TagKey < b.TagKey ? -1 : 1));
     const { items, ...page } = await paginate(
       'ListResourceTags',
       input,

@@ -1,7 +1,7 @@
-// Is the key in a state that the operation accepts? Asked after authorization (AWS KMS Developer Guide, "Key states of AWS KMS keys").
+// Is each key in a state that the operation accepts of it? Asked after authorization (AWS KMS Developer Guide, "Key states of AWS KMS keys").
 import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, keyState, type KeyState } from '../model/key.js';
-import type { StateRule } from '../operations/define.js';
+import type { StateRule } from '../operations/resources.js';
 import type { Resolved } from './resolve.js';
 
 const accepted: Readonly<Record<StateRule, ReadonlySet<KeyState>>> = {
@@ -15,11 +15,11 @@ const accepted: Readonly<Record<StateRule, ReadonlySet<KeyState>>> = {
  * DisabledException (`ARN is disabled.`) or KMSInvalidStateException (`ARN is pending deletion.` …). The key an alias points at now is not
  * asked: an alias may be taken away from a key in any state.
  */
-export function checkKeyState(rule: StateRule, resources: readonly Resolved[]): void {
-  for (const { key, target } of resources) {
-    if (key === undefined || target.kind === 'keyOfAlias') continue;
+export function checkKeyStates(resources: readonly Resolved[]): void {
+  for (const { key, resource } of resources) {
+    if (key === undefined || resource.kind !== 'key') continue;
     const state = keyState(key);
-    if (!accepted[rule].has(state)) throw refusal(arnOfKey(key), rule, state);
+    if (!accepted[resource.accepts].has(state)) throw refusal(arnOfKey(key), resource.accepts, state);
   }
 }
 

@@ -5,10 +5,10 @@ import type { AnyOperation, Services } from '../operations/define.js';
 import type { AuditKind } from '../ports/audit.js';
 import { authorize } from './authorize.js';
 import { type AccountBudget, type Budgets, OverBudget } from './budgets.js';
+import { CallRecord } from './call-record.js';
 import type { Incoming } from './incoming.js';
-import { checkKeyState } from './key-state.js';
+import { checkKeyStates } from './key-state.js';
 import { resolve } from './resolve.js';
-import { Trail } from './trail.js';
 
 export interface Line {
   readonly services: Services;
@@ -28,59 +28,59 @@ export async function perform(line: Line, incoming: Incoming): Promise<Outcome> 
   const { audit, clock, random } = services;
   const requestId = random.uuid();
   const nowMs = clock.now();
-  const trail = new Trail({ requestId, incoming, defaultRegion: line.defaultRegion }, clock, random);
+  const record = new CallRecord({ requestId, incoming, defaultRegion: line.defaultRegion }, clock, random);
   let budget: AccountBudget | undefined;
   try {
-    const caller = trail.caller(await incoming.authenticate());
+    const caller = record.caller(await incoming.authenticate());
     incoming.proved();
     budget = line.budgets.enter(caller.principal.accountId, incoming.bodyBytes, nowMs);
-    const operation = trail.operation(incoming.operation(caller));
-    const input = trail.input(incoming.input(operation));
-    const resources = trail.resources(await resolve(services.store, caller, operation, input, line.fault));
-    const keys = authorize(caller, operation, resources, input, line.fault);
-    trail.authorized();
-    checkKeyState(operation.state, resources);
+    const operation = record.operation(incoming.operation(caller));
+    const input = record.input(incoming.input(operation));
+    operation.validate?.(input);
+    const resources = record.resources(await resolve(services.store, caller, operation, input, line.fault));
+    const { keys, aliases } = authorize(caller, operation, resources, input, line.fault);
+    record.authorized();
+    checkKeyStates(resources);
     const { principal, region } = caller;
-    const alias = resources.find((resource) => resource.alias !== undefined)?.alias;
-    const call = { principal, region, accountId: principal.accountId, requestId, nowMs, keys, alias, services };
+    const call = { principal, region, accountId: principal.accountId, requestId, nowMs, keys, aliases, services };
     operation.check?.(input, call);
     audit.requireWritable();
     if (input.DryRun === true) {
       await operation.rehearse?.(input, call);
       throw dryRun();
     }
-    if (operation.mutates) await append(line, budget, 'intent', trail.intent());
+    if (operation.effect === 'change') await append(line, budget, 'intent', record.intent());
     const result = await operation.run(input, call);
-    await append(line, budget, 'event', trail.success(result));
+    await append(line, budget, 'event', record.success(result));
     return { requestId, operation, result };
   } catch (thrown) {
     const error = asBridgeError(line, thrown);
-    return { requestId, error: await recordFailure(line, budget, trail, incoming.sourceIp, error) };
+    return { requestId, error: await recordFailure(line, budget, record, incoming.sourceIp, error) };
   } finally {
     budget?.leave();
   }
 }
 
 /** The account pays for what its record takes in the log. */
-function append(line: Line, budget: AccountBudget, kind: AuditKind, record: string): Promise<void> {
-  budget.spendAudit(Buffer.byteLength(record));
-  return line.services.audit.append(kind, record);
+function append(line: Line, budget: AccountBudget, kind: AuditKind, text: string): Promise<void> {
+  budget.spendAudit(Buffer.byteLength(text));
+  return line.services.audit.append(kind, text);
 }
 
 /** The failure the caller hears: the one that happened, unless it cannot be recorded. */
 async function recordFailure(
   line: Line,
   budget: AccountBudget | undefined,
-  trail: Trail,
+  record: CallRecord,
   sourceIp: string,
   error: BridgeError,
 ): Promise<BridgeError> {
   const { audit } = line.services;
   try {
-    if (budget !== undefined) await append(line, budget, 'event', trail.failure(error));
+    if (budget !== undefined) await append(line, budget, 'event', record.failure(error));
     else if (error instanceof OverBudget)
-      await audit.appendThrottled(error.accountId, sourceIp, error.budget, trail.failure(error));
-    else await audit.appendUnauthenticated(sourceIp, error.code, trail.failure(error));
+      await audit.appendThrottled(error.accountId, sourceIp, error.budget, record.failure(error));
+    else await audit.appendUnauthenticated(sourceIp, error.code, record.failure(error));
     return error;
   } catch (thrown) {
     return asBridgeError(line, thrown);

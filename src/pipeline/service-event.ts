@@ -3,6 +3,7 @@
 import { BridgeError } from '../kernel/errors.js';
 import { auditRecord, keyResourceJson, resourcesJson, type AuditRecordParts } from '../model/audit-record.js';
 import type { Key } from '../model/key.js';
+import { daemonIdentityJson } from '../model/user-identity.js';
 import type { Services } from '../operations/define.js';
 
 export interface Occurrence {
@@ -52,7 +53,7 @@ function record(services: Services, occurrence: Occurrence, requestId: string, e
     awsRegion: region,
     sourceIp: 'hsm-bridge',
     userAgent: 'hsm-bridge',
-    userIdentityJson: JSON.stringify({ accountId, invokedBy: 'hsm-bridge' }),
+    userIdentityJson: daemonIdentityJson(accountId),
     requestParametersJson: 'null',
     responseElementsJson: 'null',
     errorCode,

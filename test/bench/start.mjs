@@ -113,7 +113,7 @@ async function watched(work) {
 }
 
 const caller = { principal: { type: 'Root', accountId, arn: 'arn', accessKeyId: 'AKIA' }, region, service: 'kms' };
-const target = { kind: 'key', permission: 'kms:Encrypt' };
+const resource = { kind: 'key', permission: 'kms:Encrypt' };
 const megabytes = () => Math.round(process.memoryUsage.rss() / 1024 / 1024);
 
 try {
@@ -131,7 +131,7 @@ try {
   const use = await watched(async () => {
     for (const keyId of refs.slice(0, used)) {
       const key = await store.keys.find({ region, accountId, keyId });
-      authorize(caller, { crossAccount: true }, [{ target, ownerId: accountId, key }], {}, (error) => {
+      authorize(caller, { crossAccount: true }, [{ name: 'key', resource, ownerId: accountId, key }], {}, (error) => {
         throw error;
       });
     }

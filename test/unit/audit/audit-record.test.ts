@@ -7,9 +7,8 @@ import {
   keyResourceJson,
   mostRecordBytes,
   resourcesJson,
-  rootIdentityJson,
-  unknownIdentityJson,
 } from '../../../src/model/audit-record.js';
+import { unknownIdentityJson, userIdentityJson } from '../../../src/model/user-identity.js';
 
 const principal = {
   type: 'Root',
@@ -27,7 +26,7 @@ const encrypt: AuditRecordParts = {
   awsRegion: 'us-west-2',
   sourceIp: '192.0.2.1',
   userAgent: 'aws-cli/2.31',
-  userIdentityJson: rootIdentityJson(principal),
+  userIdentityJson: userIdentityJson(principal),
   requestParametersJson: '{"encryptionAlgorithm":"SYMMETRIC_DEFAULT","keyId":"alias/a"}',
   responseElementsJson: 'null',
   additionalEventDataJson: '{"keyMaterialId":"00"}',
@@ -151,7 +150,7 @@ describe('a record', () => {
 
 describe('fragments', () => {
   it('say who called, or what he claimed', () => {
-    expect(JSON.parse(rootIdentityJson(principal))).toEqual({ ...principal, principalId: '111122223333' });
+    expect(JSON.parse(userIdentityJson(principal))).toEqual({ ...principal, principalId: '111122223333' });
     expect(JSON.parse(unknownIdentityJson())).toEqual({ type: 'Unknown' });
     expect(JSON.parse(unknownIdentityJson('AKIA"x'))).toEqual({ type: 'Unknown', accessKeyId: 'AKIA"x' });
   });

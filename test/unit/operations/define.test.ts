@@ -1,27 +1,27 @@
 // What cannot be defined: the types refuse it, which the compiler checks here. (Each `@ts-expect-error` fails the build when it compiles.)
 import { expect, it } from 'vitest';
 import { define } from '../../../src/operations/define.js';
-import { blob, required, secret, structure, text } from '../../../src/shapes/shape.js';
+import * as on from '../../../src/operations/resources.js';
+import { blob, required, secret, structure, text, type ValueOf } from '../../../src/shapes/shape.js';
 
 const keyId = required(text({ min: 1, max: 9 }));
 const input = structure({ KeyId: keyId, Plaintext: required(secret(blob(1, 9))) });
 const base = {
   name: 'Test',
-  readOnly: true,
-  mutates: false,
+  effect: 'read',
   crossAccount: false,
-  state: 'any',
+  quota: 'own',
   input,
   output: structure({ KeyId: keyId, Plaintext: required(secret(blob(1, 9))) }),
 } as const;
-const targets = () => [{ kind: 'account', permission: 'kms:Test' }] as const;
-const request = ['KeyId'] as const;
+const record = { request: ['KeyId'] } as const;
+const resources = { source: on.key('kms:Test', 'KeyId', { accepts: 'any' }) };
 
 it('an operation that records a secret', () => {
   const make = () =>
     define({
       ...base,
-      targets,
+      resources,
       run: (asked) => Promise.resolve(asked),
       // @ts-expect-error a plaintext is not for the record
       record: { request: ['Plaintext'] },
@@ -30,10 +30,10 @@ it('an operation that records a secret', () => {
   const answering = () =>
     define({
       ...base,
-      targets,
+      resources,
       run: (asked) => Promise.resolve(asked),
       // @ts-expect-error neither is one that was answered
-      record: { request, response: ['Plaintext'] },
+      record: { ...record, response: ['Plaintext'] },
     });
   expect(answering).toThrow('Plaintext is not for the record');
 });
@@ -41,7 +41,43 @@ it('an operation that records a secret', () => {
 it('an operation that answers bytes where a secret is due, or too little', () => {
   const bare = Buffer.alloc(1);
   // @ts-expect-error what is secret is wrapped
-  define({ ...base, targets, record: { request }, run: () => Promise.resolve({ KeyId: 'x', Plaintext: bare }) });
+  define({ ...base, resources, record, run: () => Promise.resolve({ KeyId: 'x', Plaintext: bare }) });
   // @ts-expect-error a required member is missing
-  define({ ...base, targets, record: { request }, run: (asked) => Promise.resolve({ Plaintext: asked.Plaintext }) });
+  define({ ...base, resources, record, run: (asked) => Promise.resolve({ Plaintext: asked.Plaintext }) });
+});
+
+it('an operation without a permission', () => {
+  const run = (asked: ValueOf<typeof input>) => Promise.resolve(asked);
+  // @ts-expect-error it touches nothing
+  define({ ...base, record, run, resources: {} });
+  const sometimes = { tags: on.accountIfGiven('kms:TagResource', 'KeyId', {}) };
+  // @ts-expect-error it touches something only sometimes
+  define({ ...base, record, run, resources: sometimes });
+  // @ts-expect-error the member that names it is not in the input
+  define({ ...base, record, run, resources: { key: on.key('kms:Test', 'KeyIt', { accepts: 'any' }) } });
+  const conditions = { 'kms:KeySpec': 'KeySpec' } as const;
+  // @ts-expect-error neither is the one that has a condition's value
+  define({ ...base, record, run, resources: { key: on.key('kms:Test', 'KeyId', { accepts: 'any', conditions }) } });
+});
+
+it('an operation that reads what it did not name', () => {
+  define({
+    ...base,
+    resources,
+    record,
+    check: (_input, asked) => {
+      // @ts-expect-error it has no second key
+      expect(asked.keys.destination).toBeUndefined();
+      // @ts-expect-error its key is not an alias
+      expect(asked.aliases.source).toBeUndefined();
+      // @ts-expect-error a check reaches neither token nor store
+      expect(asked.services).toBeUndefined();
+    },
+    validate: (asked, ...more) => {
+      // @ts-expect-error validation has the input, and nothing else
+      expect(more[0]).toBeUndefined();
+      expect(asked).toBeDefined();
+    },
+    run: (asked, { keys }) => Promise.resolve({ KeyId: keys.source.keyId, Plaintext: asked.Plaintext }),
+  });
 });

@@ -9,23 +9,22 @@ import {
   keyResourceJson,
   madeKeyResourceJson,
   resourcesJson,
-  rootIdentityJson,
-  unknownIdentityJson,
   type AuditRecordParts,
 } from '../model/audit-record.js';
+import { unknownIdentityJson, userIdentityJson } from '../model/user-identity.js';
 import type { AnyOperation, Input } from '../operations/define.js';
 import type { Caller } from '../ports/authenticator.js';
 import type { Incoming } from './incoming.js';
 import type { Resolved } from './resolve.js';
 
-export interface TrailStart {
+export interface CallStart {
   readonly requestId: string;
   readonly incoming: Incoming;
   readonly defaultRegion: string;
 }
 
-export class Trail {
-  readonly #start: TrailStart;
+export class CallRecord {
+  readonly #start: CallStart;
   readonly #clock: Clock;
   readonly #random: Random;
   #caller: Caller | undefined;
@@ -34,7 +33,7 @@ export class Trail {
   #resources: readonly Resolved[] = [];
   #authorized = false;
 
-  constructor(start: TrailStart, clock: Clock, random: Random) {
+  constructor(start: CallStart, clock: Clock, random: Random) {
     this.#start = start;
     this.#clock = clock;
     this.#random = random;
@@ -95,7 +94,7 @@ export class Trail {
       sourceIp: incoming.sourceIp,
       userAgent: incoming.userAgent,
       userIdentityJson:
-        caller === undefined ? unknownIdentityJson(incoming.claimedKeyId()) : rootIdentityJson(caller.principal),
+        caller === undefined ? unknownIdentityJson(incoming.claimedKeyId()) : userIdentityJson(caller.principal),
       requestParametersJson: this.#input === undefined ? 'null' : (operation?.print.request?.(this.#input) ?? 'null'),
       responseElementsJson,
       additionalEventDataJson,
@@ -103,7 +102,7 @@ export class Trail {
       errorMessage: error?.publicMessage,
       requestId,
       eventId: this.#random.uuid(),
-      readOnly: operation?.readOnly ?? true,
+      readOnly: operation?.effect !== 'change',
       resourcesJson: resources,
       recipientAccountId: caller?.principal.accountId,
     };
@@ -120,9 +119,9 @@ export class Trail {
 
 function resourcesOf(resources: readonly Resolved[]): string {
   const entries: string[] = [];
-  for (const { key, ownerId, target, arn } of resources) {
+  for (const { key, ownerId, resource, arn } of resources) {
     if (key !== undefined) entries.push(keyResourceJson(key));
-    else if (target.kind === 'alias' && arn !== undefined && ownerId !== undefined)
+    else if (resource.kind === 'alias' && arn !== undefined && ownerId !== undefined)
       entries.push(aliasResourceJson(arn, ownerId));
   }
   return resourcesJson(entries);

@@ -4,37 +4,36 @@ import { arnOfKey, type Key } from '../model/key.js';
 import { keyArn } from '../kernel/arn.js';
 import { materialOf, recordDeletion } from './backing-key.js';
 import { anyNumber, list, required, structure, withDefault } from '../shapes/shape.js';
-import { changedKey, define, keyAt, type Permission } from './define.js';
+import { changedKey, define } from './define.js';
 import { keyMetadata, keyMetadataShape } from './key-metadata.js';
 import * as member from './members.js';
 import { pageInput, pageOutput, paginate } from './pagination.js';
+import * as on from './resources.js';
 
 const dayMs = 86_400_000;
 
 export const describeKey = define({
   name: 'DescribeKey',
-  readOnly: true,
-  mutates: false,
+  effect: 'read',
   crossAccount: true,
-  state: 'any',
+  quota: 'own',
   input: structure({ KeyId: required(member.keyId), GrantTokens: member.grantTokens }),
   output: structure({ KeyMetadata: required(keyMetadataShape) }),
-  targets: (input) => [{ kind: 'key', permission: 'kms:DescribeKey', keyId: input.KeyId, aliases: true }],
+  resources: { key: on.key('kms:DescribeKey', 'KeyId', { accepts: 'any', aliases: true }) },
   record: { request: ['KeyId'] },
-  run: (_input, call) => Promise.resolve({ KeyMetadata: keyMetadata(keyAt(call, 0)) }),
+  run: (_input, { keys }) => Promise.resolve({ KeyMetadata: keyMetadata(keys.key) }),
 });
 
 const keyEntry = structure({ KeyId: required(member.keyId), KeyArn: required(member.arn) });
 
 export const listKeys = define({
   name: 'ListKeys',
-  readOnly: true,
-  mutates: false,
+  effect: 'read',
   crossAccount: false,
-  state: 'any',
+  quota: 'own',
   input: structure(pageInput),
   output: structure({ Keys: required(list(keyEntry, anyNumber)), ...pageOutput }),
-  targets: () => [{ kind: 'account', permission: 'kms:ListKeys' }],
+  resources: { account: on.account('kms:ListKeys') },
   record: { request: ['Limit', 'Marker'] },
   run: async (input, call) => {
     const { items, ...page } = await paginate('ListKeys', input, 100, String, (asked) =>
@@ -46,37 +45,34 @@ export const listKeys = define({
 
 export const updateKeyDescription = define({
   name: 'UpdateKeyDescription',
-  readOnly: false,
-  mutates: true,
+  effect: 'change',
   crossAccount: false,
-  state: 'manageable',
+  quota: 'own',
   input: structure({ KeyId: required(member.keyId), Description: required(member.description) }),
-  targets: (input) => [{ kind: 'key', permission: 'kms:UpdateKeyDescription', keyId: input.KeyId, aliases: false }],
+  resources: { key: on.key('kms:UpdateKeyDescription', 'KeyId', { accepts: 'manageable' }) },
   output: changedKey.output,
   noted: changedKey.noted,
   record: { request: ['KeyId', 'Description'], response: changedKey.response },
-  run: async (input, call) => {
-    await call.services.store.keys.update(keyAt(call, 0), (key) => ({ ...key, description: input.Description }));
-    return changedKey.result(keyAt(call, 0));
+  run: async (input, { services, keys }) => {
+    await services.store.keys.update(keys.key, (key) => ({ ...key, description: input.Description }));
+    return changedKey.result(keys.key);
   },
 });
 
 function switchKey(name: 'EnableKey' | 'DisableKey', status: 'enabled' | 'disabled') {
-  const permission: Permission = `kms:${name}`;
   return define({
     name,
-    readOnly: false,
-    mutates: true,
+    effect: 'change',
     crossAccount: false,
-    state: 'manageable',
+    quota: 'own',
     input: structure({ KeyId: required(member.keyId) }),
-    targets: (input) => [{ kind: 'key', permission, keyId: input.KeyId, aliases: false }],
+    resources: { key: on.key(`kms:${name}`, 'KeyId', { accepts: 'manageable' }) },
     output: changedKey.output,
     noted: changedKey.noted,
     record: { request: ['KeyId'], response: changedKey.response },
-    run: async (_input, call) => {
-      await call.services.store.keys.update(keyAt(call, 0), (key) => ({ ...notPendingDeletion(key), status }));
-      return changedKey.result(keyAt(call, 0));
+    run: async (_input, { services, keys }) => {
+      await services.store.keys.update(keys.key, (key) => ({ ...notPendingDeletion(key), status }));
+      return changedKey.result(keys.key);
     },
   });
 }
@@ -86,10 +82,9 @@ export const disableKey = switchKey('DisableKey', 'disabled');
 
 export const scheduleKeyDeletion = define({
   name: 'ScheduleKeyDeletion',
-  readOnly: false,
-  mutates: true,
+  effect: 'change',
   crossAccount: false,
-  state: 'manageable',
+  quota: 'own',
   input: structure({
     KeyId: required(member.keyId),
     PendingWindowInDays: withDefault(member.pendingWindowInDays, 30),
@@ -100,11 +95,15 @@ export const scheduleKeyDeletion = define({
     KeyState: required(member.keyState),
     PendingWindowInDays: required(member.pendingWindowInDays),
   }),
-  targets: (input) => {
-    const days = input.PendingWindowInDays;
+  resources: {
+    key: on.key('kms:ScheduleKeyDeletion', 'KeyId', {
+      accepts: 'manageable',
+      conditions: { 'kms:ScheduleKeyDeletionPendingWindowInDays': 'PendingWindowInDays' },
+    }),
+  },
+  validate: ({ PendingWindowInDays: days }) => {
     if (days < 7 || days > 30)
       throw new BridgeError('ValidationException', 'PendingWindowInDays must be between 7 and 30');
-    return [{ kind: 'key', permission: 'kms:ScheduleKeyDeletion', keyId: input.KeyId, aliases: false }];
   },
   record: {
     request: ['KeyId', 'PendingWindowInDays'],
@@ -117,7 +116,7 @@ export const scheduleKeyDeletion = define({
       throw new BridgeError('KMSInternalException', 'The clock of the daemon is not right: no deletion is scheduled.');
     const deletionAtMs = call.nowMs + days * dayMs;
     // The token first: a record that no row has written means nothing, and a row without a record would destroy nothing.
-    const seen = notPendingDeletion(keyAt(call, 0));
+    const seen = notPendingDeletion(call.keys.key);
     await recordDeletion(call.services, seen, deletionAtMs);
     const key = await call.services.store.keys.update(seen, (row) => ({
       ...notPendingDeletion(row),
@@ -137,17 +136,16 @@ export const scheduleKeyDeletion = define({
 
 export const cancelKeyDeletion = define({
   name: 'CancelKeyDeletion',
-  readOnly: false,
-  mutates: true,
+  effect: 'change',
   crossAccount: false,
-  state: 'pendingDeletion',
+  quota: 'own',
   input: structure({ KeyId: required(member.keyId) }),
   output: structure({ KeyId: required(member.keyId) }),
-  targets: (input) => [{ kind: 'key', permission: 'kms:CancelKeyDeletion', keyId: input.KeyId, aliases: false }],
+  resources: { key: on.key('kms:CancelKeyDeletion', 'KeyId', { accepts: 'pendingDeletion' }) },
   record: { request: ['KeyId'], response: ['KeyId'] },
   run: async (_input, call) => {
     const { services } = call;
-    const seen = cancellable(keyAt(call, 0));
+    const seen = cancellable(call.keys.key);
     // The token first: a row that says pending deletion destroys nothing without its record.
     await services.token(seen.region, call.accountId).cancelDestruction(materialOf(seen));
     const key = await services.store.keys.update(seen, (row) => ({
