@@ -96,6 +96,7 @@ async function open(config: GatewayConfig, tokens: RegionTokens, log: Log): Prom
     note('StoreRefused', { fault });
   };
   const metrics = createMetrics();
+  tokens.onTrouble((region, trouble) => metrics.tokenTrouble(region, trouble));
   const connections = new ConnectionTable({ dropped: (reason) => metrics.connectionDropped(reason) });
   const keeper = createKeeper(config, services, newestMs, log);
   return {

@@ -56,7 +56,21 @@ export interface Fatal {
 }
 
 export type ToTokenHost = { readonly type: 'configure'; readonly config: TokenHostConfig } | { readonly type: 'stop' };
-export type FromTokenHost = { readonly type: 'ready'; readonly token: TokenInfo } | Fatal;
+/** Something that went wrong in a token host. `function` is PKCS#11's and `ckr` its value, `none` when it was not the token. */
+export interface Trouble {
+  readonly function: string;
+  readonly ckr: string;
+  readonly lost: 'nothing' | 'session' | 'login' | 'token';
+  /** For the operator; nothing secret. */
+  readonly what: string;
+  /** How many of the same since the last word. */
+  readonly count: number;
+}
+
+export type FromTokenHost =
+  | { readonly type: 'ready'; readonly token: TokenInfo }
+  | { readonly type: 'trouble'; readonly trouble: Trouble }
+  | Fatal;
 
 export type ToGateway =
   /** Comes with the socket itself, bound, and before `configure`. */
@@ -68,6 +82,8 @@ export type ToGateway =
    * without one the Region is not among those that are served.
    */
   | { readonly type: 'token-down'; readonly region: string; readonly broken: boolean; readonly code?: FatalCode }
+  /** For metrics; the supervisor has logged it. */
+  | { readonly type: 'token-trouble'; readonly region: string; readonly trouble: Trouble }
   /** The TLS files have changed. */
   | { readonly type: 'renew-tls' }
   | { readonly type: 'stop' };

@@ -73,6 +73,9 @@ export function liveAsGateway(parts: Parts): void {
       case 'token-down':
         tokens?.down(message.region, message.broken ? (message.code ?? 'not served') : undefined);
         break;
+      case 'token-trouble':
+        tokens?.trouble(message.region, message.trouble);
+        break;
       case 'renew-tls':
         serving?.renewTls();
         break;

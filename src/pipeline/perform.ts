@@ -1,6 +1,6 @@
 // The straight line. Every request travels it, in this order, and leaves exactly one audit record, on disk before the answer leaves; only
 // floods that were turned away before any work was done for them are counted instead.
-import { BridgeError } from '../kernel/errors.js';
+import { BridgeError, errorCodes } from '../kernel/errors.js';
 import type { AnyOperation, Services } from '../operations/define.js';
 import type { AuditKind } from '../ports/audit.js';
 import { authorize } from './authorize.js';
@@ -91,9 +91,10 @@ function dryRun(): BridgeError {
   return new BridgeError('DryRunOperationException', 'The request would have succeeded, but the DryRun option is set.');
 }
 
-/** Anything that is not an answer is a fault of ours: the caller hears that, and no more. */
+/** Anything that is not an answer is a fault of ours: the caller hears that, and no more. What is ours to mend is told with its cause. */
 export function asBridgeError(line: Pick<Line, 'fault'>, thrown: unknown): BridgeError {
-  if (thrown instanceof BridgeError) return thrown;
-  line.fault(thrown);
+  const isAnswer = thrown instanceof BridgeError;
+  if (!isAnswer || errorCodes[thrown.code] === 'service') line.fault(thrown);
+  if (isAnswer) return thrown;
   return new BridgeError('KMSInternalException', 'The request was rejected because of an internal error.');
 }

@@ -1,6 +1,6 @@
 // One Region's token, in the KMS's terms. Implemented over IPC by src/token/client.ts; a simulation may bring another.
 // Every call can fail with BridgeError: DependencyTimeout (deadline passed; the effect is unknown), KMSInternal (token host away or token
-// suspect), KeyUnavailable (no object with that CKA_ID), InvalidCiphertext (tag does not match). Nothing is retried here.
+// suspect), KeyUnavailable (no key of the right kind with that CKA_ID), DaemonKeyMissing, InvalidCiphertext (tag does not match). Nothing is retried here.
 import { BridgeError } from '../kernel/errors.js';
 import type { TokenInfo, TokenKind } from '../model/token-key.js';
 
@@ -8,6 +8,13 @@ import type { TokenInfo, TokenKind } from '../model/token-key.js';
 export class NothingMade extends BridgeError {
   constructor() {
     super('KMSInternalException', 'The token did not make the key.');
+  }
+}
+
+/** The token does not hold one of the daemon's own keys. No caller has to do with it: he hears KMSInternalException. */
+export class DaemonKeyMissing extends BridgeError {
+  constructor() {
+    super('KMSInternalException', undefined, { cause: new Error('the token does not hold the daemon’s own keys') });
   }
 }
 

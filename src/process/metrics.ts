@@ -1,4 +1,5 @@
 // What /metrics shows, in Prometheus's text format. Labels come from closed sets (operations, error codes, Regions), never from a caller.
+import type { Trouble } from '../config/processes.js';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 
 export interface Metrics {
@@ -11,6 +12,7 @@ export interface Metrics {
   tokenUp(region: string, up: boolean): void;
   tokenBroken(region: string, broken: boolean): void;
   tokenWaiting(region: string, calls: number): void;
+  tokenTrouble(region: string, trouble: Trouble): void;
   clockBelieved(believed: boolean): void;
   integrityFailures(count: number): void;
   /** Since the start. */
@@ -45,6 +47,14 @@ export function createMetrics(): Metrics {
     'hsm_bridge_token_broken',
     '1 while calls in the Region fail at once, because its token cannot be used.',
     'region',
+  );
+  const troubles = counter(
+    'hsm_bridge_token_troubles_total',
+    'What went wrong in token hosts: the PKCS#11 function, its return value, and what was lost.',
+    'region',
+    'function',
+    'ckr',
+    'lost',
   );
   const waiting = gauge(
     'hsm_bridge_token_waiting',
@@ -105,6 +115,8 @@ export function createMetrics(): Metrics {
     auditWritable: (writable) => audit.set(writable ? 1 : 0),
     tokenUp: (region, up) => token.set({ region }, up ? 1 : 0),
     tokenBroken: (region, broken) => refused.set({ region }, broken ? 1 : 0),
+    tokenTrouble: (region, { function: from, ckr, lost, count }) =>
+      troubles.inc({ region, function: from, ckr, lost }, count),
     tokenWaiting: (region, calls) => waiting.set({ region }, calls),
     clockBelieved: (believed) => clock.set(believed ? 1 : 0),
     integrityFailures: (count) => integrity.set(count),

@@ -137,6 +137,7 @@ function assemble(
       if (region === config.defaultRegion) gateways.open();
     },
     onDown: (news) => gateways.broadcast(news),
+    onTrouble: (region, trouble) => gateways.broadcast({ type: 'token-trouble', region, trouble }),
     isEssential: (region) => region === config.defaultRegion && !announced,
     onFatal: end,
   });

@@ -2,7 +2,7 @@
 // his own call. A host that reported why it cannot run is not started again: a wrong PIN tried twice may lock a token. Only what a
 // network or a disk can take away, and give back, is waited for.
 import type { RegionConfig } from '../config/daemon.js';
-import type { FatalCode, FromTokenHost, ToGateway, ToTokenHost } from '../config/processes.js';
+import type { FatalCode, FromTokenHost, ToGateway, ToTokenHost, Trouble } from '../config/processes.js';
 import type { TokenInfo } from '../model/token-key.js';
 import { type ChildEntry, forkTokenHost } from './entry.js';
 import { FatalError } from './fatal.js';
@@ -21,6 +21,8 @@ export interface TokenHostsOptions {
   readonly onReady: (region: string, token: TokenInfo) => void;
   /** The host is away, whether it had been ready or not. */
   readonly onDown: (news: TokenNews) => void;
+  /** Something went wrong in a host; it is in the log. */
+  readonly onTrouble: (region: string, trouble: Trouble) => void;
   /** Whether the daemon ends without this Region: it has not been ready yet, and cannot be without it. */
   readonly isEssential: (region: string) => boolean;
   /** An essential Region cannot be served. */
@@ -122,6 +124,10 @@ export class TokenHosts {
       slot.failure = undefined;
       slot.host.markReady();
       this.#options.onReady(region, message.token);
+    } else if (message.type === 'trouble') {
+      const { what, ...fields } = message.trouble;
+      this.#options.log.error(`token of ${region}: ${what}`, fields);
+      this.#options.onTrouble(region, message.trouble);
     } else {
       this.#failed(slot, region, new FatalError(message.code, message.message));
     }

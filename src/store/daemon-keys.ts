@@ -6,7 +6,7 @@ import { BridgeError } from '../kernel/errors.js';
 import type { Random } from '../kernel/random.js';
 import type { Timers } from '../kernel/timers.js';
 import type { Lease } from '../ports/store.js';
-import { daemonKeys, theDaemon, type Token, type Tokens } from '../ports/token.js';
+import { DaemonKeyMissing, daemonKeys, theDaemon, type Token, type Tokens } from '../ports/token.js';
 import type { LeaseRows } from './leases.js';
 import type { PlainTables } from './plain-tables.js';
 import type { AnyTables } from './read-back.js';
@@ -91,7 +91,7 @@ export class DaemonKeys {
     try {
       return (await this.#options.tokens.of(region, theDaemon).sealRow(probe)).equals(expected);
     } catch (error) {
-      if (error instanceof BridgeError && error.code === 'KeyUnavailableException') return false;
+      if (error instanceof DaemonKeyMissing) return false;
       throw error;
     }
   }

@@ -2,9 +2,9 @@
 // and every one is settled: by its answer, by its deadline, or by the host's death. Nothing here is ever replayed.
 import { connect, type Socket } from 'node:net';
 import type { MonotonicClock } from '../kernel/clock.js';
-import { BridgeError } from '../kernel/errors.js';
+import { BridgeError, type ErrorCode } from '../kernel/errors.js';
 import type { Cancel, Timers } from '../kernel/timers.js';
-import { NothingMade, theDaemon, type Asker, type Token } from '../ports/token.js';
+import { DaemonKeyMissing, NothingMade, theDaemon, type Asker, type Token } from '../ports/token.js';
 import { tokenOver, type Call as TokenCall } from './calls.js';
 import { type Field, Malformed } from './fields.js';
 import { FrameDecoder, FrameWriter, maxPayloadBytes } from './frames.js';
@@ -291,19 +291,24 @@ class SocketToken implements TokenClient {
       this.#pending.delete(id);
       if (pending.held === undefined) this.#late.set(id, pending);
       else this.#turns.leave(pending);
-      pending.reject(new BridgeError('DependencyTimeoutException'));
+      pending.reject(because('DependencyTimeoutException', 'the token did not answer within the deadline'));
     }
   }
 }
 
-const hostAway = (): BridgeError => new BridgeError('KMSInternalException');
+/** What the caller of the API hears, and why, which is for the operational log alone. */
+const because = (code: ErrorCode, why: string): BridgeError =>
+  new BridgeError(code, undefined, { cause: new Error(why) });
+
+const hostAway = (): BridgeError => because('KMSInternalException', 'the token host is away');
 
 function errorOf(status: number): BridgeError {
-  if (status === statuses.keyUnavailable) return new BridgeError('KeyUnavailableException');
+  if (status === statuses.keyUnavailable) return because('KeyUnavailableException', 'the token has no such key');
   if (status === statuses.invalidCiphertext) return new BridgeError('InvalidCiphertextException');
   if (status === statuses.nothingMade) return new NothingMade();
+  if (status === statuses.daemonKeyMissing) return new DaemonKeyMissing();
   if (status === statuses.daemonKeysExist) {
     return new BridgeError('KMSInternalException', 'The token already holds the daemon’s own keys.');
   }
-  return new BridgeError('KMSInternalException');
+  return because('KMSInternalException', 'the token refused, or is lost: its host says more');
 }

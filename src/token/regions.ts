@@ -1,4 +1,5 @@
 // The tokens of all served Regions, as one gateway sees them. A Region's token host is asked for when its token is first used.
+import type { Trouble } from '../config/processes.js';
 import type { MonotonicClock } from '../kernel/clock.js';
 import type { Timers } from '../kernel/timers.js';
 import type { Token, Tokens } from '../ports/token.js';
@@ -23,6 +24,9 @@ export interface RegionTokens extends Tokens {
   waiting(region: string): number;
   /** The Regions in which calls fail at once, and why. */
   broken(): ReadonlyMap<string, string>;
+  /** A token host says what went wrong in it. */
+  trouble(region: string, trouble: Trouble): void;
+  onTrouble(listener: (region: string, trouble: Trouble) => void): void;
   /** Calls back each time a Region's token host has come up, and at once for those that are. */
   onReady(listener: (region: string) => void): void;
   close(): Promise<void>;
@@ -34,6 +38,7 @@ export function createRegionTokens(options: RegionTokensOptions): RegionTokens {
   const up = new Set<string>();
   const broken = new Map<string, string>();
   const listeners: ((region: string) => void)[] = [];
+  const troubleListeners: ((region: string, trouble: Trouble) => void)[] = [];
   for (const { region, socketPath } of options.regions) {
     const { deadlineMs, clock, timers } = options;
     const onOverrun = (): void => options.onOverrun(region);
@@ -70,6 +75,10 @@ export function createRegionTokens(options: RegionTokensOptions): RegionTokens {
       listeners.push(listener);
       for (const region of up) listener(region);
     },
+    trouble(region, trouble) {
+      for (const listener of troubleListeners) listener(region, trouble);
+    },
+    onTrouble: (listener) => void troubleListeners.push(listener),
     async close() {
       await Promise.all([...clients.values()].map((each) => each.close()));
     },

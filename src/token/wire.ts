@@ -11,6 +11,8 @@ export const statuses = {
   alive: 6,
   /** To generateKey: the token is well, and has no object with this CKA_ID. It may be full. */
   nothingMade: 7,
+  /** The key is one of the daemon's own. */
+  daemonKeyMissing: 8,
 } as const;
 
 export type Status = keyof typeof statuses;

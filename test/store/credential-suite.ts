@@ -1,6 +1,7 @@
 // Access keys, counters, leases and the daemon's own keys in the token.
 import { expect, it } from 'vitest';
 import { BridgeError } from '../../src/kernel/errors.js';
+import { DaemonKeyMissing } from '../../src/ports/token.js';
 import { all, type Bench } from './bench.js';
 import { accountId, region, sampleKey } from './samples.js';
 
@@ -155,7 +156,7 @@ export function credentialSuite(bench: () => Bench): void {
     await expect(store.keys.insert(key)).rejects.toBe(token.failure);
     token.failure = undefined;
     await store.keys.insert(key);
-    token.failure = new BridgeError('KeyUnavailableException');
+    token.failure = new DaemonKeyMissing();
     const next = await bench().open();
     await expect(next.keys.find(key)).rejects.toBe(token.failure);
     await expect(next.keys.insert(sampleKey())).rejects.toMatchObject({ code: 'KMSInternalException' });

@@ -4,7 +4,7 @@ import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { BridgeError } from '../../src/kernel/errors.js';
 import { tokenKinds, type TokenKind } from '../../src/model/token-key.js';
-import { daemonKeys, type Token, type Tokens } from '../../src/ports/token.js';
+import { DaemonKeyMissing, daemonKeys, type Token, type Tokens } from '../../src/ports/token.js';
 import { calls, type ArgsOf } from '../../src/token/calls.js';
 
 interface KeyObject {
@@ -134,6 +134,7 @@ export class FakeToken implements Token {
 
   #aesKey(ckaId: Buffer): Buffer {
     if (ckaId.equals(daemonKeys.secrets)) return this.#own().subarray(32);
+    if (ckaId.equals(daemonKeys.rowSeal)) throw new DaemonKeyMissing();
     const key = this.objects.get(ckaId.toString('hex'));
     if (key?.kind !== 'AES_256') throw new BridgeError('KeyUnavailableException');
     return key.value;
@@ -143,7 +144,7 @@ export class FakeToken implements Token {
     if (this.failure !== undefined) throw this.failure;
     if (this.#file !== undefined && existsSync(this.#file))
       this.#daemonKeys = Buffer.from(readFileSync(this.#file, 'utf8'), 'hex');
-    if (this.#daemonKeys === undefined) throw new BridgeError('KeyUnavailableException');
+    if (this.#daemonKeys === undefined) throw new DaemonKeyMissing();
     return this.#daemonKeys;
   }
 }

@@ -131,6 +131,7 @@ export class Host {
 
   async ready(): Promise<this> {
     const message = await this.said();
+    if (message.type === 'trouble') throw new Error(message.trouble.what);
     if (message.type !== 'ready') throw new Error(`${message.code}: ${message.message}`);
     return this;
   }

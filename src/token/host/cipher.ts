@@ -2,7 +2,6 @@
 // encryption, also when that fails (NIST SP 800-38D §8.2.2); an output is only taken in the length it must have.
 import { openSync, readSync } from 'node:fs';
 import { RequestFault, TokenLost } from './fault.js';
-import { ckrName, meaningOf } from './ckr.js';
 import type { Mac } from './kinds.js';
 import { gcmMechanism, inputOf, ivBytes, tagBytes, type GcmMechanism } from './mechanism.js';
 import type { Profile } from './profile.js';
@@ -19,8 +18,6 @@ export const sealBytes = ivBytes + tagBytes;
 export class Cipher {
   readonly #session: TokenSession;
   readonly #gcm: GcmMechanism;
-  /** Return values of C_Decrypt that this vendor uses for a tag that does not match, beside PKCS#11's own. */
-  readonly #tagMismatches: ReadonlySet<string>;
   readonly #kernel = openSync(kernelGenerator, 'r');
   readonly #mixed = Buffer.alloc(mostRandomBytes);
   readonly #ivs = Buffer.alloc(ivsPerDraw * ivBytes);
@@ -30,7 +27,6 @@ export class Cipher {
   constructor(session: TokenSession, profile: Profile) {
     this.#session = session;
     this.#gcm = gcmMechanism(profile.gcm.parameters);
-    this.#tagMismatches = new Set(profile.tagMismatches.map(({ returns }) => returns));
   }
 
   /** Writes IV ‖ ciphertext ‖ tag to `out`, which has plaintext.length + sealBytes bytes. */
@@ -72,21 +68,13 @@ export class Cipher {
     requireLength(sealed, plaintext.length + tagBytes);
   }
 
-  /** Opens IV ‖ ciphertext ‖ tag into `out` (as long as `sealed`) and returns the plaintext's length. RequestFault `invalidCiphertext`. */
+  /** Opens IV ‖ ciphertext ‖ tag into `out` (as long as `sealed`) and returns the plaintext's length. The library's error when the tag does not match. */
   open(key: ObjectHandle, aad: Buffer, sealed: Buffer, out: Buffer): number {
     const plaintextBytes = sealed.length - sealBytes;
-    if (plaintextBytes < 0) throw invalidCiphertext();
+    if (plaintextBytes < 0) throw new RequestFault('invalidCiphertext', 'it is too short to have a tag');
     const { library, handle } = this.#session;
     library.C_DecryptInit(handle, this.#gcm(sealed.subarray(0, ivBytes), aad), key);
-    let opened: Buffer;
-    try {
-      opened = library.C_Decrypt(handle, sealed.subarray(ivBytes), out);
-    } catch (error) {
-      if (meaningOf(error).hears === 'InvalidCiphertextException') throw invalidCiphertext();
-      // A vendor's value for it may mean worse things too: it is only believed while the token is otherwise well.
-      if (this.#tagMismatches.has(ckrName(error) ?? '') && this.#session.isLoggedIn()) throw invalidCiphertext();
-      throw error;
-    }
+    const opened = library.C_Decrypt(handle, sealed.subarray(ivBytes), out);
     requireLength(opened, plaintextBytes);
     return plaintextBytes;
   }
@@ -129,5 +117,3 @@ export class Cipher {
 function requireLength(output: Buffer, bytes: number): void {
   if (output.length !== bytes) throw new TokenLost('the token answered with an output of another length');
 }
-
-const invalidCiphertext = (): RequestFault => new RequestFault('invalidCiphertext', 'the tag does not match');

@@ -1,29 +1,41 @@
-// Every return value of PKCS#11 v2.40 (§5.1 and pkcs11t.h), and what it means here. A value that is not in the table makes the token
-// suspect, and a PIN is never tried again.
+// Every return value of PKCS#11 v2.40 (§5.1 and pkcs11t.h), and what it means here: by itself, and from the functions where it means something
+// else. A value that is not in the table makes the token suspect, and a PIN is never tried again.
+import pkcs11 from 'pkcs11js';
+import { TokenError, type CkFunction } from './cryptoki.js';
 
 /** What can no longer be trusted: the cached handle, the session, the login, or the library's hold on the token. */
 export type Loss = 'nothing' | 'handle' | 'session' | 'login' | 'token';
 
 export interface CkrMeaning {
-  readonly hears: 'KMSInternalException' | 'KeyUnavailableException' | 'InvalidCiphertextException';
+  readonly says: 'internal' | 'keyUnavailable' | 'invalidCiphertext' | 'invalidSignature';
   readonly lost: Loss;
   /** The call had no effect, so that it may be made once more after the handle or session was replaced. */
   readonly again: boolean;
+  /** It may be about what a caller sent, or about the token: the token is asked with data of our own before it is believed to be well. */
+  readonly ask?: true;
 }
 
-const internal = 'KMSInternalException';
+export const meanings = {
+  /** All is as it should be. */
+  fine: { says: 'internal', lost: 'nothing', again: false },
+  /** The token did not want this call, and its operation may still be active: the session is replaced. */
+  refused: { says: 'internal', lost: 'session', again: false },
+  /** The token did not want what it was given, and no operation is active (§5.8 to §5.14: the call has ended it, or there was none). */
+  rejected: { says: 'internal', lost: 'nothing', again: false },
+  staleSession: { says: 'internal', lost: 'session', again: true },
+  staleHandle: { says: 'keyUnavailable', lost: 'handle', again: true },
+  /** The tag, the padding or the length does not match. */
+  invalidCiphertext: { says: 'invalidCiphertext', lost: 'nothing', again: false },
+  invalidSignature: { says: 'invalidSignature', lost: 'nothing', again: false },
+  /** Nobody can tell from the value what it is about. */
+  vague: { says: 'internal', lost: 'nothing', again: false, ask: true },
+  /** Another C_Login would be needed, and a process makes one in its life. */
+  loggedOut: { says: 'internal', lost: 'login', again: false },
+  suspect: { says: 'internal', lost: 'token', again: false },
+} as const satisfies Record<string, CkrMeaning>;
+export type MeaningName = keyof typeof meanings;
 
-/** Says that all is as it should be. */
-const fine = { hears: internal, lost: 'nothing', again: false } as const;
-/** The token did not want this call. Its operation may still be active: the session is replaced. */
-const refused = { hears: internal, lost: 'session', again: false } as const;
-const staleSession = { hears: internal, lost: 'session', again: true } as const;
-const staleHandle = { hears: 'KeyUnavailableException', lost: 'handle', again: true } as const;
-/** The tag or the length does not match; C_Decrypt has ended the operation (§5.9). */
-const ciphertext = { hears: 'InvalidCiphertextException', lost: 'nothing', again: false } as const;
-/** Another C_Login would be needed, and a process makes one in its life. */
-const loggedOut = { hears: internal, lost: 'login', again: false } as const;
-const suspect = { hears: internal, lost: 'token', again: false } as const;
+const { fine, refused, staleSession, staleHandle, loggedOut, suspect } = meanings;
 
 export const ckrTable = {
   CKR_OK: [0x000, fine],
@@ -47,8 +59,8 @@ export const ckrTable = {
   // A full token serves the keys it has: restarting its host would not help.
   CKR_DEVICE_MEMORY: [0x031, refused],
   CKR_DEVICE_REMOVED: [0x032, suspect],
-  CKR_ENCRYPTED_DATA_INVALID: [0x040, ciphertext],
-  CKR_ENCRYPTED_DATA_LEN_RANGE: [0x041, ciphertext],
+  CKR_ENCRYPTED_DATA_INVALID: [0x040, refused],
+  CKR_ENCRYPTED_DATA_LEN_RANGE: [0x041, refused],
   CKR_FUNCTION_CANCELED: [0x050, refused],
   CKR_FUNCTION_NOT_PARALLEL: [0x051, refused],
   CKR_FUNCTION_NOT_SUPPORTED: [0x054, refused],
@@ -125,6 +137,104 @@ export const ckrTable = {
 
 export type CkrName = keyof typeof ckrTable;
 
+type Answers = Readonly<Partial<Record<CkrName, MeaningName>>>;
+
+/** Callers choose what these work on, or how often: none of these values alone says that the token is lost. */
+const vague: Answers = { CKR_GENERAL_ERROR: 'vague', CKR_FUNCTION_FAILED: 'vague', CKR_DEVICE_ERROR: 'vague' };
+
+const init: Answers = {
+  ...vague,
+  CKR_KEY_FUNCTION_NOT_PERMITTED: 'rejected',
+  CKR_KEY_SIZE_RANGE: 'rejected',
+  CKR_KEY_TYPE_INCONSISTENT: 'rejected',
+  CKR_MECHANISM_INVALID: 'rejected',
+  CKR_MECHANISM_PARAM_INVALID: 'rejected',
+};
+const data: Answers = { ...vague, CKR_DATA_INVALID: 'rejected', CKR_DATA_LEN_RANGE: 'rejected' };
+/** SoftHSMv2 answers CKR_GENERAL_ERROR when its disk is full, others CKR_FUNCTION_FAILED where PKCS#11 has CKR_DEVICE_MEMORY. */
+const making: Answers = {
+  ...init,
+  CKR_ATTRIBUTE_READ_ONLY: 'rejected',
+  CKR_ATTRIBUTE_TYPE_INVALID: 'rejected',
+  CKR_ATTRIBUTE_VALUE_INVALID: 'rejected',
+  CKR_CURVE_NOT_SUPPORTED: 'rejected',
+  CKR_DEVICE_MEMORY: 'rejected',
+  CKR_DOMAIN_PARAMS_INVALID: 'rejected',
+  CKR_TEMPLATE_INCOMPLETE: 'rejected',
+  CKR_TEMPLATE_INCONSISTENT: 'rejected',
+  CKR_TOKEN_WRITE_PROTECTED: 'rejected',
+};
+
+/** Where a value of a function means something else than by itself. A vendor's profile has the last word. */
+export const functionAnswers: Readonly<Partial<Record<CkFunction, Answers>>> = {
+  C_FindObjectsInit: vague,
+  C_FindObjects: vague,
+  C_FindObjectsFinal: vague,
+  C_GetAttributeValue: { ...vague, CKR_ATTRIBUTE_SENSITIVE: 'rejected', CKR_ATTRIBUTE_TYPE_INVALID: 'rejected' },
+  C_CreateObject: making,
+  C_CopyObject: making,
+  C_DestroyObject: making,
+  C_GenerateKey: making,
+  C_GenerateKeyPair: making,
+  C_GenerateRandom: vague,
+  C_EncryptInit: init,
+  C_Encrypt: data,
+  C_DecryptInit: init,
+  C_Decrypt: {
+    ...data,
+    CKR_ENCRYPTED_DATA_INVALID: 'invalidCiphertext',
+    CKR_ENCRYPTED_DATA_LEN_RANGE: 'invalidCiphertext',
+  },
+  C_SignInit: init,
+  C_Sign: data,
+  C_VerifyInit: init,
+  C_Verify: { ...data, CKR_SIGNATURE_INVALID: 'invalidSignature', CKR_SIGNATURE_LEN_RANGE: 'invalidSignature' },
+  C_DeriveKey: { ...making, CKR_PUBLIC_KEY_INVALID: 'rejected' },
+  C_UnwrapKey: {
+    ...making,
+    CKR_WRAPPED_KEY_INVALID: 'invalidCiphertext',
+    CKR_WRAPPED_KEY_LEN_RANGE: 'invalidCiphertext',
+  },
+};
+
+/** A vendor's own use of a return value. */
+export interface VendorAnswer {
+  readonly function: CkFunction;
+  /** CKM name; with any mechanism when there is none. */
+  readonly mechanism?: string | undefined;
+  /** CKR name, or `0x…` for a value of the vendor's own. */
+  readonly returns: string;
+  readonly means: MeaningName;
+}
+
+/** What an error of the library's means, for one vendor. Anything else that is thrown makes the token suspect. */
+export type MeaningOf = (error: unknown) => CkrMeaning;
+
+export function meaningsOf(answers: readonly VendorAnswer[]): MeaningOf {
+  return (error) => {
+    const name = ckrName(error);
+    if (!(error instanceof TokenError) || name === undefined) return meaningOf(error);
+    const own = functionAnswers[error.function]?.[name as CkrName];
+    const usual: CkrMeaning = own === undefined ? meaningOf(error) : meanings[own];
+    const vendors = answers.find(
+      (answer) =>
+        answer.function === error.function &&
+        answer.returns === name &&
+        (answer.mechanism === undefined || mechanismNumber(answer.mechanism) === error.mechanism),
+    );
+    if (vendors === undefined) return usual;
+    // A value that means worse things too is only believed while the token is otherwise well.
+    const doubtful = usual.ask === true || usual.lost === 'token';
+    return doubtful ? { ...meanings[vendors.means], ask: true } : meanings[vendors.means];
+  };
+}
+
+/** Undefined for a name that PKCS#11 v2.40 does not know. */
+export function mechanismNumber(name: string): number | undefined {
+  const number = (pkcs11 as unknown as Readonly<Record<string, unknown>>)[name];
+  return name.startsWith('CKM_') && typeof number === 'number' ? number : undefined;
+}
+
 const byCode = new Map<number, readonly [name: CkrName, meaning: CkrMeaning]>(
   Object.entries(ckrTable).map(([name, [code, meaning]]) => [code, [name as CkrName, meaning]]),
 );
@@ -164,6 +274,7 @@ const pinLeftAlone = new Set<string>([
 
 /** The return value an error of pkcs11js carries; undefined when it carries none. Some of its errors only say it in their text. */
 export function ckrOf(error: unknown): number | undefined {
+  if (error instanceof TokenError) return ckrOf(error.cause);
   if (!(error instanceof Error)) return undefined;
   const code = (error as { code?: unknown }).code;
   if (typeof code === 'number' && code > 0) return code;
@@ -177,6 +288,7 @@ export function ckrName(error: unknown): CkrName | `0x${string}` | undefined {
   return code === undefined ? undefined : (byCode.get(code)?.[0] ?? `0x${code.toString(16)}`);
 }
 
+/** What a value means by itself, whichever function it came from. */
 export function meaningOf(error: unknown): CkrMeaning {
   const code = ckrOf(error);
   return (code === undefined ? undefined : byCode.get(code)?.[1]) ?? suspect;
@@ -185,17 +297,6 @@ export function meaningOf(error: unknown): CkrMeaning {
 /** From C_GetAttributeValue: the object is gone, or its class has no such attribute. Neither says anything of the token. */
 export function saysAbsent(error: unknown): boolean {
   return meaningOf(error).lost === 'handle' || ckrName(error) === 'CKR_ATTRIBUTE_TYPE_INVALID';
-}
-
-/**
- * Values that say nothing of the token when the call was to make an object: SoftHSMv2 answers CKR_GENERAL_ERROR when its disk is full, other
- * libraries CKR_FUNCTION_FAILED or CKR_DEVICE_ERROR where PKCS#11 has CKR_DEVICE_MEMORY. Whether the token is well is then asked of itself.
- */
-const vagueOfMaking = new Set<string>(['CKR_GENERAL_ERROR', 'CKR_FUNCTION_FAILED', 'CKR_DEVICE_ERROR']);
-
-/** What an error means that came from making an object. */
-export function meaningOfMaking(error: unknown): CkrMeaning {
-  return vagueOfMaking.has(ckrName(error) ?? '') ? refused : meaningOf(error);
 }
 
 export function isPinRefusal(error: unknown): boolean {

@@ -2,6 +2,7 @@
 // to other keys, so a host is started anew instead. A key is only handed out when the token confirms that it cannot leave.
 import type { MonotonicClock } from '../../kernel/clock.js';
 import { tokenKinds, type TokenKind } from '../../model/token-key.js';
+import { isDaemonKey } from '../../ports/token.js';
 import { meaningOf } from './ckr.js';
 import { RequestFault } from './fault.js';
 import { forEachKind, kinds } from './kinds.js';
@@ -79,7 +80,9 @@ export class KeyHandles {
     // A library may give the number of an object that is gone to another one: the token is asked what it is.
     const [original, second] = index.find(ckaId).filter((object) => session.isKey(object, kinds[kind], ckaId));
     this.#firstUses += 1;
-    if (original === undefined) throw new RequestFault('keyUnavailable', 'no such key in the token');
+    if (original === undefined) {
+      throw new RequestFault(isDaemonKey(ckaId) ? 'daemonKeyMissing' : 'keyUnavailable', 'no such key in the token');
+    }
     if (second !== undefined) throw new RequestFault('internal', 'two keys in the token have this CKA_ID');
     this.#requireProtected(kind, original);
     const used = copies ? session.copy(original) : original;

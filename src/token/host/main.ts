@@ -15,12 +15,15 @@ import { loadProfile } from './profile.js';
 import { provision } from './provision.js';
 import { TokenServer } from './server.js';
 import { TokenSession } from './session.js';
+import { createTroubles } from './trouble.js';
 
 /** How the process ends. After `lost` a new one may find the token sound; after `fatal` it has said why it never will. */
 export const hostExitCodes = { stopped: 0, fatal: 3, lost: 75 } as const;
 
 /** How long answers given before the end may take to leave. */
 const graceMs = 200;
+
+const troubles = createTroubles((trouble) => tell({ type: 'trouble', trouble }), systemTimers);
 
 /** Waits for `configure` and serves until `stop`, or until the parent is gone. For a process started with a channel to its parent. */
 export function runTokenHost(): void {
@@ -48,7 +51,11 @@ async function start(config: TokenHostConfig): Promise<Running> {
     perform: (id, op, payload, out) => performer.perform(id, op, payload, out),
     endTurn: () => performer.endTurn(),
     readIndex: () => performer.readIndex(),
-    onLost: () => void server.close(graceMs).then(() => process.exit(hostExitCodes.lost)),
+    onLost(why) {
+      troubles.report(why, 'token');
+      troubles.flush();
+      void server.close(graceMs).then(() => process.exit(hostExitCodes.lost));
+    },
   });
   await server.listen();
   tell({ type: 'ready', token });
@@ -74,7 +81,11 @@ function openToken(config: TokenHostConfig): { module: LoadedModule; token: Toke
   login(module.pkcs11, session.handle, chosen, { as: 'user', pinFile, notesFolder, region, ours }, profile);
   const works = selfTest(session, profile);
   const token = { label: chosen.label, serial: chosen.serial, algorithms: works };
-  return { module, token, performer: new Performer(session, profile, token, systemClock) };
+  return {
+    module,
+    token,
+    performer: new Performer({ session, profile, info: token, clock: systemClock, onTrouble: troubles.report }),
+  };
 }
 
 async function stop(running: Running | undefined): Promise<void> {
@@ -87,7 +98,11 @@ async function stop(running: Running | undefined): Promise<void> {
 
 function fail(error: unknown): void {
   const fault = startFaultOf(error);
-  if (fault === undefined) process.exit(hostExitCodes.lost);
+  if (fault === undefined) {
+    troubles.report(error, 'token');
+    process.disconnect();
+    process.exit(hostExitCodes.lost);
+  }
   tell({ type: 'fatal', code: fault.code, message: fault.message }, () => process.exit(hostExitCodes.fatal));
 }
 

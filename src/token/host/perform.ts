@@ -8,7 +8,7 @@ import { Malformed } from '../fields.js';
 import type { FrameWriter } from '../frames.js';
 import { statuses, type Status } from '../wire.js';
 import { Cipher } from './cipher.js';
-import { meaningOf, meaningOfMaking } from './ckr.js';
+import { meaningsOf, type MeaningOf } from './ckr.js';
 import { DeletionRecords } from './deletion-records.js';
 import { RequestFault, TokenLost } from './fault.js';
 import { createHandlers, type Reserve } from './handlers.js';
@@ -17,6 +17,8 @@ import { KeyObjects } from './objects.js';
 import { NotReadYet, ObjectIndex } from './object-index.js';
 import type { Profile } from './profile.js';
 import type { TokenSession } from './session.js';
+import { lossOf, type OnTrouble } from './trouble.js';
+import { WellCheck } from './well-check.js';
 
 /** What became of a request: it was answered, makes no sense and gets no answer, or waits for the index and is to be performed again. */
 export type Performed = 'answered' | 'malformed' | NotReadYet;
@@ -28,6 +30,15 @@ interface Operation {
   readonly run: (args: readonly unknown[], reserve: Reserve) => unknown;
 }
 
+export interface PerformerOptions {
+  readonly session: TokenSession;
+  readonly profile: Profile;
+  readonly info: TokenInfo;
+  readonly clock: MonotonicClock;
+  /** Told of what went wrong and was mended, or lost no more than a session; a lost token is the caller's to tell. */
+  readonly onTrouble: OnTrouble;
+}
+
 export class Performer {
   readonly #session: TokenSession;
   readonly #cipher: Cipher;
@@ -35,6 +46,9 @@ export class Performer {
   readonly #objects: KeyObjects;
   readonly #deletions: DeletionRecords;
   readonly #keys: KeyHandles;
+  readonly #wellCheck: WellCheck;
+  readonly #meaningOf: MeaningOf;
+  readonly #onTrouble: OnTrouble;
   /** By number. */
   readonly #operations: readonly (Operation | undefined)[];
   #out: FrameWriter | undefined;
@@ -43,13 +57,16 @@ export class Performer {
     return this.#out.reserve(bytes);
   };
 
-  constructor(session: TokenSession, profile: Profile, info: TokenInfo, clock: MonotonicClock) {
+  constructor({ session, profile, info, clock, onTrouble }: PerformerOptions) {
     this.#session = session;
+    this.#meaningOf = meaningsOf(profile.answers);
+    this.#onTrouble = onTrouble;
     this.#cipher = new Cipher(session, profile);
     this.#index = new ObjectIndex(session, clock);
     this.#objects = new KeyObjects(session, this.#index);
     this.#deletions = new DeletionRecords(session, profile.dataObjects.value);
     this.#keys = new KeyHandles({ session, copies: profile.sessionCopies.value, clock, index: this.#index });
+    this.#wellCheck = new WellCheck({ session, index: this.#index, clock });
     const handlers = createHandlers({
       info,
       cipher: this.#cipher,
@@ -119,26 +136,46 @@ export class Performer {
   }
 
   /** Makes the session sound again and says what the caller hears. TokenLost when that is not possible. */
-  #recover(error: unknown, { call, makes, isMade }: Operation, payload: Buffer, mayRepeat: boolean): Status | 'again' {
+  #recover(error: unknown, { call, isMade }: Operation, payload: Buffer, mayRepeat: boolean): Status | 'again' {
     if (error instanceof TokenLost) throw error;
-    if (error instanceof RequestFault) return error.status;
-    const meaning = makes === true ? meaningOfMaking(error) : meaningOf(error);
+    if (error instanceof RequestFault) {
+      if (error.status === 'internal' || error.status === 'nothingMade') this.#onTrouble(error, 'nothing');
+      return error.status;
+    }
+    const meaning = this.#meaningOf(error);
     if (meaning.lost === 'token' || meaning.lost === 'login')
       throw new TokenLost('the token is lost', { cause: error });
-    if (makes === true) this.#requireWell();
-    else if (meaning.lost !== 'nothing') this.#replaceSession();
-    if (isMade !== undefined) return isMade(call.args.read(payload, 0, payload.length)) ? 'internal' : 'nothingMade';
+    const isStale = meaning.lost !== 'nothing' || (meaning.ask === true && !this.#wellCheckedSession(error));
+    if (isStale) this.#replaceSession();
+    // What a caller sent is no trouble of ours.
+    if (meaning.says === 'internal' || isStale)
+      this.#onTrouble(error, isStale && meaning.lost === 'nothing' ? 'session' : lossOf(meaning.lost));
+    if (isMade !== undefined) return this.#isMade(() => isMade(call.args.read(payload, 0, payload.length)));
     if (meaning.again && mayRepeat) return 'again';
-    if (meaning.hears === 'InvalidCiphertextException') return 'invalidCiphertext';
-    return meaning.hears === 'KeyUnavailableException' ? 'keyUnavailable' : 'internal';
+    return meaning.says === 'invalidSignature' ? 'internal' : meaning.says;
   }
 
-  /** After an error that may say nothing of the token: TokenLost, or another error that ends the host, when it is not well. */
-  #requireWell(): void {
-    this.#session.replace();
-    if (!this.#index.isReachable()) throw new TokenLost('the keys of the token cannot be read');
-    this.#cipher.random(Buffer.alloc(1));
-    this.#replaceSession();
+  /** What an earlier call left active in the session may be in the way of looking. */
+  #isMade(look: () => boolean): Status {
+    let isMade: boolean;
+    try {
+      isMade = look();
+    } catch (error) {
+      if (!this.#meaningOf(error).again) throw error;
+      this.#replaceSession();
+      isMade = look();
+    }
+    return isMade ? 'internal' : 'nothingMade';
+  }
+
+  #wellCheckedSession(cause: unknown): boolean {
+    try {
+      return this.#wellCheck.isSessionWell();
+    } catch (error) {
+      // Both are told: what was asked for, and what came of asking.
+      this.#onTrouble(cause, 'token');
+      throw error;
+    }
   }
 
   #replaceSession(): void {

@@ -3,7 +3,8 @@
 import type pkcs11 from 'pkcs11js';
 import type { TokenAlgorithm } from '../../model/token-key.js';
 import { Cipher, sealBytes } from './cipher.js';
-import { RequestFault, StartFault } from './fault.js';
+import { meaningsOf, type MeaningOf } from './ckr.js';
+import { StartFault } from './fault.js';
 import { algorithms, kinds, type Aead, type Mac } from './kinds.js';
 import { tagBytes, wrapMechanisms } from './mechanism.js';
 import type { Profile } from './profile.js';
@@ -23,7 +24,7 @@ export function selfTest(session: TokenSession, profile: Profile): TokenAlgorith
     .filter(([, algorithm]) => doesWork(session, profile, cipher, algorithm))
     .map(([name]) => name);
   const key = makeKey(session, algorithms.AES_256_GCM);
-  checkRoundTrip(cipher, key);
+  checkRoundTrip(cipher, key, meaningsOf(profile.answers));
   checkNoWayOut(session, key);
   session.replace();
   return works;
@@ -79,7 +80,7 @@ function checkRandom(cipher: Cipher): void {
   if (first.equals(second) || first.equals(Buffer.alloc(32))) throw unsafe('its random generator repeats itself');
 }
 
-function checkRoundTrip(cipher: Cipher, key: ObjectHandle): void {
+function checkRoundTrip(cipher: Cipher, key: ObjectHandle, meaningOf: MeaningOf): void {
   const { plaintext, aad } = algorithms.AES_256_GCM.answer;
   const sealed = Buffer.alloc(plaintext.length + sealBytes);
   cipher.seal(key, aad, plaintext, sealed);
@@ -88,17 +89,18 @@ function checkRoundTrip(cipher: Cipher, key: ObjectHandle): void {
   if (!opened.subarray(0, bytes).equals(plaintext)) throw unsafe('AES-256-GCM does not give back what it was given');
   const changedTag = Buffer.from(sealed);
   changedTag.writeUInt8(changedTag.readUInt8(sealed.length - 1) ^ 1, sealed.length - 1);
-  if (opens(cipher, key, aad, changedTag) || opens(cipher, key, Buffer.alloc(aad.length), sealed)) {
+  const isOpened = (with_: Buffer, bytes: Buffer): boolean => opens(cipher, key, with_, bytes, meaningOf);
+  if (isOpened(aad, changedTag) || isOpened(Buffer.alloc(aad.length), sealed)) {
     throw unsafe('AES-256-GCM opens a ciphertext that was changed');
   }
 }
 
-function opens(cipher: Cipher, key: ObjectHandle, aad: Buffer, sealed: Buffer): boolean {
+function opens(cipher: Cipher, key: ObjectHandle, aad: Buffer, sealed: Buffer, meaningOf: MeaningOf): boolean {
   try {
     cipher.open(key, aad, sealed, Buffer.alloc(sealed.length));
     return true;
   } catch (error) {
-    if (error instanceof RequestFault) return false;
+    if (meaningOf(error).says === 'invalidCiphertext') return false;
     throw error;
   }
 }

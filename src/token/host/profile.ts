@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { ckaIdBytes } from '../calls.js';
-import { ckrTable, type CkrName } from './ckr.js';
+import { ckrTable, meanings, mechanismNumber, type CkrName, type MeaningName } from './ckr.js';
+import { functions } from './cryptoki.js';
 import { StartFault } from './fault.js';
 
 const because = z.string().min(10);
@@ -33,9 +34,21 @@ const profileSchema = z.strictObject({
   importsSessionKeys: z.strictObject({ value: z.boolean(), because }),
   /** False where the token takes no data objects: deletions cannot be recorded in it, so none is scheduled. */
   dataObjects: z.strictObject({ value: z.boolean(), because }),
-  /** Return values of C_Decrypt for a tag that does not match, where they are not PKCS#11's own. */
-  tagMismatches: z.array(
-    z.strictObject({ returns: z.enum(Object.keys(ckrTable) as [CkrName, ...CkrName[]]), because }),
+  /** Return values that this vendor uses otherwise than `functionAnswers` has it. */
+  answers: z.array(
+    z.strictObject({
+      function: z.enum(functions),
+      mechanism: z
+        .string()
+        .refine((name) => mechanismNumber(name) !== undefined, 'is no mechanism of PKCS#11 v2.40')
+        .optional(),
+      returns: z
+        .string()
+        .regex(/^0x[0-9a-f]+$/)
+        .or(z.enum(Object.keys(ckrTable) as [CkrName, ...CkrName[]])),
+      means: z.enum(Object.keys(meanings) as [MeaningName, ...MeaningName[]]),
+      because,
+    }),
   ),
 });
 

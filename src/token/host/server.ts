@@ -20,7 +20,7 @@ export interface ServerOptions {
   /** Called when all that was read is performed, before anything else is read. */
   readonly endTurn: () => void;
   /** Called once, when `perform` threw: every request from then on has been or will be answered with `internal`. */
-  readonly onLost: () => void;
+  readonly onLost: (why: unknown) => void;
 }
 
 const maxConnections = 64;
@@ -126,8 +126,8 @@ export class TokenServer {
         this.#wait(outcome.awaited, { id, op, payload: Buffer.from(payload), socket });
       else writer.commit(id, statuses.internal, 0);
       return true;
-    } catch {
-      this.#lose();
+    } catch (error) {
+      this.#lose(error);
       return true;
     }
   }
@@ -152,8 +152,8 @@ export class TokenServer {
     let names: readonly string[];
     try {
       names = this.#lost ? [anyName] : this.#options.readIndex();
-    } catch {
-      this.#lose();
+    } catch (error) {
+      this.#lose(error);
       names = [anyName];
     }
     const read = new Set(names);
@@ -174,10 +174,10 @@ export class TokenServer {
     if (this.#waiting.size > 0 || !all) this.#readOn();
   }
 
-  #lose(): void {
+  #lose(why: unknown): void {
     if (this.#lost) return;
     this.#lost = true;
     // After this chunk, so that its answers have left.
-    this.#options.timers.soon(this.#options.onLost);
+    this.#options.timers.soon(() => this.#options.onLost(why));
   }
 }

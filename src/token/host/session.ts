@@ -2,6 +2,7 @@
 // session of a process takes the login with it, so a new one is opened before the old one is closed.
 import pkcs11 from 'pkcs11js';
 import { saysAbsent } from './ckr.js';
+import { named, type Cryptoki } from './cryptoki.js';
 import { TokenLost } from './fault.js';
 import type { ChosenToken, LoadedModule } from './module.js';
 import type { Kind } from './kinds.js';
@@ -25,13 +26,13 @@ const sessionFlags = pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION;
 const findBatch = 256;
 
 export class TokenSession {
-  readonly library: pkcs11.PKCS11;
+  readonly library: Cryptoki;
   readonly token: ChosenToken;
   #handle: Buffer;
 
   /** Opens the first session; whoever made it logs in. */
   constructor(module: LoadedModule, token: ChosenToken) {
-    this.library = module.pkcs11;
+    this.library = named(module.pkcs11);
     this.token = token;
     this.#handle = this.library.C_OpenSession(token.slot, sessionFlags);
   }
@@ -61,6 +62,22 @@ export class TokenSession {
       return this.library.C_GetSessionInfo(this.#handle).state === loggedInState;
     } catch {
       return false;
+    }
+  }
+
+  /** Asks the token for what needs no data of a caller's, in a session of its own, so that this one is left as it is. TokenLost. */
+  requireAnswers(): void {
+    try {
+      const other = this.library.C_OpenSession(this.token.slot, sessionFlags);
+      try {
+        if (this.library.C_GetSessionInfo(other).state !== loggedInState) throw new TokenLost('the login is lost');
+        this.library.C_GenerateRandom(other, Buffer.alloc(1));
+      } finally {
+        this.library.C_CloseSession(other);
+      }
+    } catch (error) {
+      if (error instanceof TokenLost) throw error;
+      throw new TokenLost('the token does not answer', { cause: error });
     }
   }
 

@@ -1,6 +1,7 @@
 // The line end to end in one process, driven by the unmodified AWS SDK over HTTP; expected texts are AWS's recorded answers.
 import * as kms from '@aws-sdk/client-kms';
 import { describe, expect, it, vi } from 'vitest';
+import { BridgeError } from '../../../src/kernel/errors.js';
 import { accounts, failure, lineOfSuite, region } from '../../support/line.js';
 
 const { line, client, other, keyId, keyArn, plaintext, newKey, encrypt, decrypt } = await lineOfSuite();
@@ -158,6 +159,7 @@ describe('audit', () => {
 
 describe('a fault of ours', () => {
   it('is told to the operator, not to the caller, and is audited', async () => {
+    line.faults.length = 0;
     const spy = vi.spyOn(line.store.keys, 'find').mockRejectedValue(new TypeError('secret detail'));
     const answer = await failure(encrypt());
     spy.mockRestore();
@@ -167,5 +169,21 @@ describe('a fault of ours', () => {
       eventName: 'Encrypt',
       errorCode: 'KMSInternalException',
     });
+  });
+
+  it('is told with its cause when it has a code of its own; what a caller did is not', async () => {
+    line.faults.length = 0;
+    const away = new BridgeError('DependencyTimeoutException', undefined, { cause: new Error('no answer') });
+    const token = line.token(region);
+    const { encrypt: works } = token;
+    token.encrypt = () => Promise.reject(away);
+    const { KeyId } = await newKey();
+    await expect(client.send(new kms.EncryptCommand({ KeyId, Plaintext: Buffer.from('x') }))).rejects.toMatchObject({
+      name: 'DependencyTimeoutException',
+    });
+    token.encrypt = works;
+    expect(line.faults).toEqual([away]);
+    await failure(client.send(new kms.DescribeKeyCommand({ KeyId: 'alias/none' })));
+    expect(line.faults).toEqual([away]);
   });
 });

@@ -9,8 +9,12 @@ import {
   isPinRefusal,
   leavesPinAlone,
   meaningOf,
-  meaningOfMaking,
+  meaningsOf,
+  type CkrMeaning,
+  type VendorAnswer,
 } from '../../../src/token/host/ckr.js';
+import { functions, TokenError, type CkFunction } from '../../../src/token/host/cryptoki.js';
+import { loadProfile } from '../../../src/token/host/profile.js';
 
 const includes = 'node_modules/pkcs11js/includes';
 
@@ -72,15 +76,74 @@ describe('the table of return values', () => {
   });
 });
 
-describe('an error of making an object', () => {
-  it('does not make the token suspect where a full one is known to answer it', () => {
-    const full = ['CKR_GENERAL_ERROR', 'CKR_FUNCTION_FAILED', 'CKR_DEVICE_ERROR', 'CKR_DEVICE_MEMORY'];
-    for (const [name, [code]] of Object.entries(ckrTable)) {
-      const error = thrown(name, code);
-      const expected = full.includes(name) ? 'session' : meaningOf(error).lost;
-      expect(meaningOfMaking(error).lost, name).toBe(expected);
+describe('a value from a function', () => {
+  const softHsm = loadProfile('native-config/softhsm2.json').answers;
+  const gcm = 0x1087;
+  const of = (from: CkFunction, code: number, answers: readonly VendorAnswer[] = [], mechanism?: number): CkrMeaning =>
+    meaningsOf(answers)(new TokenError(from, mechanism, thrown('CKR_X', code)));
+  const data = [
+    'C_EncryptInit',
+    'C_Encrypt',
+    'C_DecryptInit',
+    'C_Decrypt',
+    'C_SignInit',
+    'C_Sign',
+    'C_Verify',
+  ] as const;
+  const making = ['C_GenerateKey', 'C_GenerateKeyPair', 'C_DeriveKey', 'C_UnwrapKey', 'C_CreateObject'] as const;
+
+  it('that callers may provoke makes nobody give the token up before it was asked', () => {
+    for (const from of [...data, ...making, 'C_GenerateRandom', 'C_GetAttributeValue', 'C_FindObjects'] as const)
+      for (const vague of [0x05, 0x06, 0x30])
+        expect(of(from, vague), from).toMatchObject({ lost: 'nothing', ask: true });
+    for (const from of ['C_OpenSession', 'C_GetSessionInfo'] as const) expect(of(from, 0x30).lost).toBe('token');
+  });
+
+  it('about what a caller sent costs nothing', () => {
+    const input: [CkFunction, number][] = [
+      ['C_Encrypt', 0x21],
+      ['C_Sign', 0x21],
+      ['C_Decrypt', 0x40],
+      ['C_Decrypt', 0x41],
+      ['C_Verify', 0xc0],
+      ['C_Verify', 0xc1],
+      ['C_UnwrapKey', 0x110],
+      ['C_DeriveKey', 0x71],
+      ['C_DeriveKey', 0x130],
+      ['C_GenerateKey', 0x31],
+      ['C_GetAttributeValue', 0x12],
+    ];
+    for (const [from, code] of input) {
+      const { lost, ask } = of(from, code);
+      expect([lost, ask], `${from} ${code}`).toEqual(['nothing', undefined]);
     }
-    expect(meaningOfMaking(thrown('CKR_VENDOR_DEFINED', 0x8000_0001)).lost).toBe('token');
+    expect(of('C_Verify', 0xc0).says).toBe('invalidSignature');
+    expect(of('C_Decrypt', 0x40).says).toBe('invalidCiphertext');
+    expect(of('C_Sign', 0xc0).lost).toBe('session');
+  });
+
+  it('is what the profile says of it, for its mechanism, while the token is well', () => {
+    expect(of('C_Decrypt', 0x05, softHsm, gcm)).toMatchObject({
+      says: 'invalidCiphertext',
+      lost: 'nothing',
+      ask: true,
+    });
+    expect(of('C_Decrypt', 0x05, softHsm, 0x1082).says).toBe('internal');
+    expect(of('C_Encrypt', 0x05, softHsm, gcm).says).toBe('internal');
+    const own = [{ function: 'C_Decrypt', returns: '0x80000001', means: 'invalidCiphertext' }] as const;
+    expect(of('C_Decrypt', 0x8000_0001, own)).toMatchObject({ says: 'invalidCiphertext', ask: true });
+    expect(of('C_Decrypt', 0x8000_0002, own).lost).toBe('token');
+  });
+
+  it('that concerns the token, the session or the login means the same from each', () => {
+    for (const from of functions) {
+      expect([of(from, 0x32).lost, of(from, 0xe0).lost, of(from, 0x190).lost]).toEqual(['token', 'token', 'token']);
+      expect([of(from, 0xb3).lost, of(from, 0x101).lost, of(from, 0x8000_0001).lost]).toEqual([
+        'session',
+        'login',
+        'token',
+      ]);
+    }
   });
 });
 
@@ -94,7 +157,8 @@ describe('an error of pkcs11js', () => {
   it('makes the token suspect when it is none that PKCS#11 v2.40 knows', () => {
     expect(ckrName(thrown('CKR_VENDOR_DEFINED', 0x8000_0001))).toBe('0x80000001');
     for (const unknown of [thrown('CKR_VENDOR_DEFINED', 0x8000_0001), new TypeError('x'), 'text', undefined, null]) {
-      expect(meaningOf(unknown)).toEqual({ hears: 'KMSInternalException', lost: 'token', again: false });
+      expect(meaningOf(unknown)).toEqual({ says: 'internal', lost: 'token', again: false });
+      expect(meaningsOf([])(unknown).lost).toBe('token');
     }
     // caml-crush answers rv = -1, which arrives as an imprecise number.
     expect(meaningOf(thrown('CKR_VENDOR_DEFINED', 18446744073709551616)).lost).toBe('token');

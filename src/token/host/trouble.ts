@@ -1,0 +1,49 @@
+// What goes wrong in the token host, in words for its operator and figures for metrics: the function, the value it returned, and what was lost.
+// Nothing of a call's data is in them, and a storm of the same is counted.
+import type { Trouble } from '../../config/processes.js';
+import { Storm } from '../../kernel/storm.js';
+import type { Timers } from '../../kernel/timers.js';
+import { ckrName, type Loss } from './ckr.js';
+import { TokenError } from './cryptoki.js';
+
+export type OnTrouble = (error: unknown, lost: Trouble['lost']) => void;
+
+const maxWords = 300;
+
+export interface Troubles {
+  readonly report: OnTrouble;
+  /** Tells what was gathered: before the process ends. */
+  readonly flush: () => void;
+}
+
+export function createTroubles(tell: (trouble: Trouble) => void, timers: Timers): Troubles {
+  const storm = new Storm<Omit<Trouble, 'count'>>((trouble, count) => tell({ ...trouble, count }), timers);
+  return {
+    report(error, lost) {
+      const from = tokenErrorIn(error);
+      const trouble = {
+        function: from?.function ?? 'none',
+        ckr: from === undefined ? 'none' : (ckrName(from) ?? 'none'),
+        lost,
+        what: wordsOf(error).slice(0, maxWords),
+      };
+      storm.happened(`${trouble.function} ${trouble.ckr} ${lost} ${from === undefined ? trouble.what : ''}`, trouble);
+    },
+    flush: () => storm.flush(),
+  };
+}
+
+/** A handle is looked for again in a session of its own. */
+export const lossOf = (lost: Loss): Trouble['lost'] => (lost === 'handle' ? 'session' : lost);
+
+function tokenErrorIn(error: unknown): TokenError | undefined {
+  if (error instanceof TokenError) return error;
+  return error instanceof Error && error.cause !== undefined ? tokenErrorIn(error.cause) : undefined;
+}
+
+/** Our own words and the library's, which are names: pkcs11js says nothing of what it was given. */
+function wordsOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'something that is no error was thrown';
+  if (error instanceof TokenError) return error.message;
+  return error.cause === undefined ? error.message : `${error.message}: ${wordsOf(error.cause)}`;
+}
