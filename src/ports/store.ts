@@ -122,6 +122,7 @@ export interface LifeStore {
   /**
    * Begins this gateway's, and gives its id. Earlier lives of the lane, which has one process at a time, are over from then on, and their
    * leases free; lane 0 says so of lanes that the daemon has no more. Lives of other hosts are over after a minute without a sign.
+   * A database that cannot be written is no failure: the row comes with the first that names this life.
    */
   begin(place: Place): Promise<string>;
   /** A sign of life. False: others hold it to be over. */

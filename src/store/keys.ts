@@ -71,6 +71,7 @@ export class KeyRows implements KeyStore {
   async insert(key: Key): Promise<void> {
     const row = await this.#table.seal(keyColumns(key, 1));
     await this.#context.writes.run(async (write) => {
+      await this.#context.lives.ensure(write, key.life);
       if (!(await this.#table.insert(write, row))) throw new BridgeError('KMSInternalException');
       await this.#materials.insert(write, key);
     });
@@ -132,6 +133,7 @@ export class KeyRows implements KeyStore {
     const sealed = await this.#table.seal(keyColumns(after, row.version + 1));
     const written = await this.#context.writes.run(async (write) => {
       if (lease !== undefined) await this.#context.leases.require(write, lease);
+      await this.#context.lives.ensure(write, after.life);
       if (!(await this.#table.replace(write, sealed, row.version))) return false;
       await this.#materials.replace(write, before, after);
       return true;

@@ -1,9 +1,10 @@
 // Lives of gateways: who holds a lease or makes material is named by one, and what a life that is over left half done is for others to settle.
-import type { Kysely, RawBuilder } from 'kysely';
+import type { ExpressionBuilder, Kysely, RawBuilder } from 'kysely';
+import { BridgeError } from '../kernel/errors.js';
 import type { Random } from '../kernel/random.js';
 import type { LifeStore, Place } from '../ports/store.js';
 import type { PlainTables } from './plain-tables.js';
-import type { Writes } from './writes.js';
+import type { Write, Writes } from './writes.js';
 
 /** Without a sign of life for so long, by the database's clock, a life is over. */
 const silenceMs = 60_000;
@@ -19,64 +20,85 @@ export interface LifeRowsOptions {
 
 export class LifeRows implements LifeStore {
   readonly #options: LifeRowsOptions;
-  #own: string | undefined;
+  #own: (Place & { readonly id: string }) | undefined;
+  #isWritten = false;
 
   constructor(options: LifeRowsOptions) {
     this.#options = options;
   }
 
-  async begin({ host, lane, lanes }: Place): Promise<string> {
-    const { writes, random, nowMs } = this.#options;
-    const id = random.uuid();
-    await writes.run(async ({ trx }) => {
-      const earlier = await trx
-        .selectFrom('lives')
-        .select('id')
-        .where((eb) =>
-          eb.or([
-            eb.and([
-              eb('host', '=', host),
-              lane === 0 ? eb.or([eb('lane', '=', lane), eb('lane', '>=', lanes)]) : eb('lane', '=', lane),
-            ]),
-            eb('heartbeat_at_ms', '<', eb(nowMs, '-', forgottenMs)),
-          ]),
-        )
-        .execute();
-      const over = earlier.map((life) => life.id);
-      if (over.length > 0) {
-        await trx.deleteFrom('lives').where('id', 'in', over).execute();
-        await trx.updateTable('leases').set({ expires_at_ms: 0 }).where('holder', 'in', over).execute();
-      }
-      await trx.insertInto('lives').values({ id, host, lane, started_at_ms: nowMs, heartbeat_at_ms: nowMs }).execute();
-    });
-    this.#own = id;
+  async begin(place: Place): Promise<string> {
+    const id = this.#options.random.uuid();
+    this.#own = { ...place, id };
+    try {
+      await this.#options.writes.run((write) => this.ensure(write, id));
+    } catch (error) {
+      // On a disk that is full: it is written with the first row that names it, or the first beat that can be.
+      if (!(error instanceof BridgeError)) throw error;
+    }
     return id;
   }
 
   async beat(): Promise<boolean> {
     const { writes, nowMs } = this.#options;
-    const result = await writes.run(({ trx }) =>
-      trx
+    const own = this.#own?.id ?? '';
+    return writes.run(async (write) => {
+      await this.ensure(write, own);
+      const result = await write.trx
         .updateTable('lives')
         .set({ heartbeat_at_ms: nowMs })
-        .where('id', '=', this.#own ?? '')
-        .executeTakeFirst(),
-    );
-    return result.numUpdatedRows === 1n;
+        .where('id', '=', own)
+        .executeTakeFirst();
+      return result.numUpdatedRows === 1n;
+    });
+  }
+
+  /** With each row that names a life: that of the own one is there by then. */
+  async ensure(write: Write, life: string): Promise<void> {
+    if (this.#isWritten || this.#own?.id !== life) return;
+    const { nowMs } = this.#options;
+    const { trx } = write;
+    const { id, host, lane, lanes } = this.#own;
+    const earlier = await trx
+      .selectFrom('lives')
+      .select('id')
+      .where((eb) =>
+        eb.or([ofEarlierStarts({ host, lane, lanes })(eb), eb('heartbeat_at_ms', '<', eb(nowMs, '-', forgottenMs))]),
+      )
+      .execute();
+    const over = earlier.map((known) => known.id);
+    if (over.length > 0) {
+      await trx.deleteFrom('lives').where('id', 'in', over).execute();
+      await trx.updateTable('leases').set({ expires_at_ms: 0 }).where('holder', 'in', over).execute();
+    }
+    await trx.insertInto('lives').values({ id, host, lane, started_at_ms: nowMs, heartbeat_at_ms: nowMs }).execute();
+    write.whenCommitted(() => (this.#isWritten = true));
   }
 
   /** Those of them that are over; never the own one. A life without a row is over: it said so, or was told from a later one of its lane. */
   async over(ids: Iterable<string>): Promise<ReadonlySet<string>> {
     const { db, nowMs } = this.#options;
+    const own = this.#own;
     const over = new Set(ids);
-    if (this.#own !== undefined) over.delete(this.#own);
+    if (own !== undefined) over.delete(own.id);
     if (over.size === 0) return over;
     const living = await db
       .selectFrom('lives')
       .select('id')
       .where((eb) => eb('heartbeat_at_ms', '>=', eb(nowMs, '-', silenceMs)))
+      // Also while the disk is full, and their rows are still there.
+      .$if(own !== undefined, (query) => query.where((eb) => eb.not(ofEarlierStarts(own as Place)(eb))))
       .execute();
     for (const { id } of living) over.delete(id);
     return over;
   }
 }
+
+/** Lives of the home's same lane, which has one process at a time; lane 0 also answers for lanes that the daemon has no more. */
+const ofEarlierStarts =
+  ({ host, lane, lanes }: Place) =>
+  (eb: ExpressionBuilder<PlainTables, 'lives'>) =>
+    eb.and([
+      eb('host', '=', host),
+      lane === 0 ? eb.or([eb('lane', '=', lane), eb('lane', '>=', lanes)]) : eb('lane', '=', lane),
+    ]);
