@@ -95,11 +95,11 @@ interface Serving {
 
 async function start(parts: Parts, gateway: Gateway, addresses: BoundAddresses, timers: Timers): Promise<Serving> {
   const { config, store, tokens, log } = gateway;
-  await settleAudit(gateway);
+  await settleAudit(gateway, timers);
   const wrong = await store.wrongToken(config.defaultRegion);
   if (wrong !== undefined)
     throw new FatalError('token-unsafe', `${wrong}: connect it, or restore the home of this one`);
-  const settle = settler(gateway);
+  const settle = settler(gateway, timers);
   tokens.onReady(
     (region) =>
       void settle(region).catch((error: unknown) => log.error(`reconcile of ${region} failed: ${String(error)}`)),

@@ -1,5 +1,5 @@
 // What a gateway does about what an earlier life left unfinished: in the audit log at its start, in each Region once its token is there.
-import { setTimeout as pause } from 'node:timers/promises';
+import type { Timers } from '../kernel/timers.js';
 import { closeInterrupted } from '../pipeline/interrupted.js';
 import { reconcile, type OnFailure } from '../pipeline/maintenance.js';
 import type { Log } from '../process/log.js';
@@ -10,7 +10,7 @@ const sealPauseMs = 20;
 const auditRetryMs = 1000;
 
 /** Gives what a crash interrupted its end in the log. A disk that is full at the start is waited for. */
-export async function settleAudit({ services, audit, log }: Gateway): Promise<void> {
+export async function settleAudit({ services, audit, log }: Gateway, timers: Timers): Promise<void> {
   // Taken once: the lane forgets an intent when its event is handed in, also when it cannot be written then.
   for (const intent of [...audit.unfinishedIntents()]) {
     for (let attempt = 0; ; attempt++) {
@@ -21,14 +21,14 @@ export async function settleAudit({ services, audit, log }: Gateway): Promise<vo
         const { writable, reason } = audit.state();
         if (writable) throw error;
         if (attempt === 0) log.error(`the audit log cannot be written (${reason ?? ''}): waiting until it can`);
-        await pause(auditRetryMs);
+        await timers.sleep(auditRetryMs);
       }
     }
   }
 }
 
 /** Looks whether a Region's token is the right one each time it is up, and settles the Region the first time it is. */
-export function settler(gateway: Gateway): (region: string) => Promise<void> {
+export function settler(gateway: Gateway, timers: Timers): (region: string) => Promise<void> {
   const settled = new Map<string, Promise<void>>();
   const settle = async (region: string): Promise<void> => {
     const { services, log } = gateway;
@@ -43,7 +43,7 @@ export function settler(gateway: Gateway): (region: string) => Promise<void> {
       log.warn(`${region}: the token holds ${unknown} keys that the store does not know; they are left alone`);
     // Health is that of the first gateway.
     if (gateway.config.lane === 0)
-      checkAllSeals(gateway, region).catch((error: unknown) =>
+      checkAllSeals(gateway, region, timers).catch((error: unknown) =>
         log.error(`${region}: the seals were not all checked: ${String(error)}`),
       );
   };
@@ -61,11 +61,11 @@ export function settler(gateway: Gateway): (region: string) => Promise<void> {
 }
 
 /** So that health names each broken row, also those that nobody asks for. A row is refused when it is used, whether this came to it or not. */
-async function checkAllSeals({ store, log, ending }: Gateway, region: string): Promise<void> {
+async function checkAllSeals({ store, log, ending }: Gateway, region: string, timers: Timers): Promise<void> {
   let rows = 0;
   for await (const slice of store.keys.checkSeals(region)) {
     rows += slice;
-    await pause(sealPauseMs);
+    await timers.sleep(sealPauseMs);
     if (ending.signal.aborted) return;
   }
   log.info(`${region}: the seals of ${rows} keys were checked`);

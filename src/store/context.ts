@@ -2,6 +2,7 @@
 import type { Kysely } from 'kysely';
 import type { BoundedMemory } from '../kernel/bounded-memory.js';
 import type { Clock } from '../kernel/clock.js';
+import type { Timers } from '../kernel/timers.js';
 import type { KeyRef } from '../model/key.js';
 import type { Tokens } from '../ports/token.js';
 import type { DaemonKeys } from './daemon-keys.js';
@@ -45,5 +46,6 @@ export interface StoreContext {
   readonly watch: ChangeWatch;
   readonly tokens: Tokens;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly defaultRegion: string;
 }

@@ -1,6 +1,5 @@
 // The keys that a start and the jobs look at, page by page: ids come from indexes, a row is read when it is its turn, and no page holds up
 // the event loop for long. Rows with a broken seal are noted and left out.
-import { setImmediate as otherWork } from 'node:timers/promises';
 import { sql, type RawBuilder } from 'kysely';
 import type { Key } from '../model/key.js';
 import type { StoreContext } from './context.js';
@@ -89,7 +88,7 @@ export class KeyUpkeep {
       const last = page.at(-1);
       if (last === undefined || page.length < pageIds) return;
       after = last;
-      await otherWork();
+      await this.#otherWork();
     }
   }
 
@@ -106,7 +105,7 @@ export class KeyUpkeep {
       yield page.map((row) => row.cka_id);
       after = page.at(-1)?.cka_id ?? '';
       if (page.length < pageIds) return;
-      await otherWork();
+      await this.#otherWork();
     }
   }
 
@@ -114,7 +113,7 @@ export class KeyUpkeep {
     const named = new Set<string>();
     for (const some of chunks(ckaIds, pageIds)) {
       for (const { cka_id } of await this.#owning(region, some)) named.add(cka_id);
-      await otherWork();
+      await this.#otherWork();
     }
     return named;
   }
@@ -159,6 +158,10 @@ export class KeyUpkeep {
     }
   }
 
+  #otherWork(): Promise<void> {
+    return new Promise((resolve) => this.#context.timers.soon(resolve));
+  }
+
   get #keys() {
     return this.#context.db.withTables<KeyTables>();
   }
@@ -192,7 +195,7 @@ export class KeyUpkeep {
         if (row !== undefined && concerned(row)) rows.push(row);
       }
       yield* await this.#table.openSound(rows);
-      await otherWork();
+      await this.#otherWork();
     }
   }
 

@@ -39,10 +39,12 @@ export interface StoreOptions {
 /** Fails with StoreOpenError. No token is used before the first read or write of a sealed row. */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const tables: Shared[] = [];
-  const backend = await openSqlite(options.path, options.random ?? systemRandom, (fault) => {
+  const { timers = systemTimers, random = systemRandom } = options;
+  const onFault = (fault: string): void => {
     for (const table of tables) table.clear();
     options.onFault(fault);
-  });
+  };
+  const backend = await openSqlite(options.path, { timers, random, onFault });
   return storeOn(backend, tables, options);
 }
 
@@ -54,8 +56,8 @@ export function storeOn(backend: Backend, tables: Shared[], options: Omit<StoreO
   const writes = new Writes(backend);
   const leases = new LeaseRows(writes, nowMs);
   const lives = new LifeRows({ db, writes, random, nowMs });
-  const parts = { db, writes, leases, lives, tables, tokens, clock, defaultRegion };
-  const daemonKeys = new DaemonKeys({ ...parts, tables: sealedTables, timers, random });
+  const parts = { db, writes, leases, lives, timers, tables, tokens, clock, defaultRegion };
+  const daemonKeys = new DaemonKeys({ ...parts, tables: sealedTables, random });
   const seals = new RowSeals(tokens, daemonKeys, onBroken);
   const forgotten = { rows: 0, all: 0 };
   const onChange = (changed: Changed): void => {

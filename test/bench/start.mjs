@@ -142,6 +142,12 @@ try {
     for await (const rows of store.keys.checkSeals(region)) if ((checked += rows) >= used) break;
   });
   rss.push(megabytes());
+  // What the upkeep job looks at each minute.
+  const upkeep = await watched(async () => {
+    for await (const key of store.keys.due(region, Date.now())) throw new Error(key.keyId);
+    for await (const key of store.keys.unsettled(region, 'all')) throw new Error(key.keyId);
+    for await (const key of store.keys.withoutMaterial(region)) throw new Error(key.keyId);
+  });
   await store.close();
   console.log(
     JSON.stringify({
@@ -150,6 +156,7 @@ try {
       start,
       use,
       seals,
+      upkeep,
       rssMb: { before: rss[0], started: rss[1], used: rss[2], checked: rss[3] },
     }),
   );

@@ -7,6 +7,7 @@ import type { KyselyPlugin } from 'kysely';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Clock, MonotonicClock } from '../../src/kernel/clock.js';
 import { systemRandom } from '../../src/kernel/random.js';
+import { systemTimers } from '../../src/kernel/timers.js';
 import { BridgeError } from '../../src/kernel/errors.js';
 import type { Key } from '../../src/model/key.js';
 import type { Store } from '../../src/ports/store.js';
@@ -19,6 +20,7 @@ import { FakeTokens } from '../support/fake-token.js';
 import { all, everyKey, neverMs } from './bench.js';
 import { accountId, ckaIdText, region, sampleAlias, sampleKey, scope } from './samples.js';
 
+const quiet = { random: systemRandom, timers: systemTimers, onFault: () => undefined };
 const stranger = '999988887777';
 const aliasName = 'alias/payroll';
 
@@ -57,7 +59,7 @@ const queries: KyselyPlugin = {
 };
 
 async function open(): Promise<Store> {
-  const backend = await openSqlite(join(folder, 'store.db'), systemRandom, () => undefined);
+  const backend = await openSqlite(join(folder, 'store.db'), quiet);
   const db = backend.db.withPlugin(queries);
   const store = storeOn({ ...backend, db }, [], {
     tokens,
@@ -182,7 +184,7 @@ describe.each(forms)('a stranger who names a key by %s', (form) => {
   it('finds nothing where the row was changed by hand, and asks no more', async () => {
     const store = await open();
     const key = await aKey(store);
-    const backend = await openSqlite(join(folder, 'store.db'), systemRandom, () => undefined);
+    const backend = await openSqlite(join(folder, 'store.db'), quiet);
     await backend.db.transaction().execute(async (trx) => {
       await trx.withTables<KeyTables>().updateTable('keys').set({ description: 'by hand' }).execute();
     });

@@ -6,6 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import Libsql from 'libsql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemRandom } from '../../src/kernel/random.js';
+import { systemTimers } from '../../src/kernel/timers.js';
 import { openSqlite } from '../../src/store/sqlite/open.js';
 import type { Backend, Changed } from '../../src/store/backend.js';
 import { sampleKey } from './samples.js';
@@ -13,7 +14,7 @@ import { Bench } from './bench.js';
 import { sqliteDatabase, type SqliteFile } from './sqlite-database.js';
 import { storeSuite } from './store-suite.js';
 
-const unheard = (): void => undefined;
+const quiet = { random: systemRandom, timers: systemTimers, onFault: () => undefined };
 
 storeSuite('SQLite', sqliteDatabase);
 
@@ -35,7 +36,7 @@ describe('SQLite file', () => {
   });
 
   it('syncs at each commit and refuses values of another type', async () => {
-    const backend = await openSqlite(file.path, systemRandom, unheard);
+    const backend = await openSqlite(file.path, quiet);
     const connection = backend.db.getExecutor();
     const setting = async (name: string) =>
       Object.values(
@@ -50,10 +51,7 @@ describe('SQLite file', () => {
   });
 
   it('tells from a few bytes whether anybody committed', async () => {
-    const [one, two] = [
-      await openSqlite(file.path, systemRandom, unheard),
-      await openSqlite(file.path, systemRandom, unheard),
-    ];
+    const [one, two] = [await openSqlite(file.path, quiet), await openSqlite(file.path, quiet)];
     const commit = (n: number) =>
       two.db.transaction().execute((trx) =>
         trx
@@ -78,10 +76,7 @@ describe('SQLite file', () => {
   });
 
   it('says what each commit of others changed, and that all may have when one came without a word', async () => {
-    const [one, two] = [
-      await openSqlite(file.path, systemRandom, unheard),
-      await openSqlite(file.path, systemRandom, unheard),
-    ];
+    const [one, two] = [await openSqlite(file.path, quiet), await openSqlite(file.path, quiet)];
     const commit = (backend: Backend, changed: Changed, material: string = randomUUID()) =>
       backend.write(async (trx) => {
         await trx.insertInto('usage').values({ material_id: material, total: 1 }).execute();
@@ -132,10 +127,7 @@ describe('SQLite file', () => {
   });
 
   it('keeps few notices, and tells who missed some that all may have changed', async () => {
-    const [one, two] = [
-      await openSqlite(file.path, systemRandom, unheard),
-      await openSqlite(file.path, systemRandom, unheard),
-    ];
+    const [one, two] = [await openSqlite(file.path, quiet), await openSqlite(file.path, quiet)];
     for (let n = 0; n < 1_300; n++) await two.write(async () => ({ result: undefined, changed: ['keys:a'] }));
     expect(one.changes()).toBe('all');
     expect(one.changes()).toEqual([]);
@@ -185,7 +177,7 @@ describe('SQLite file', () => {
   it('says when it cannot be written', async () => {
     mkdirSync(file.path);
     await expect(bench.open()).rejects.toMatchObject({ name: 'StoreOpenError', reason: 'unwritable' });
-    await expect(openSqlite(join(file.folder, 'none', 'store.db'), systemRandom, unheard)).rejects.toMatchObject({
+    await expect(openSqlite(join(file.folder, 'none', 'store.db'), quiet)).rejects.toMatchObject({
       reason: 'unwritable',
     });
   });

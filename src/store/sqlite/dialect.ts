@@ -1,6 +1,5 @@
 // Kysely's SQLite dialect, except that a transaction takes the write lock at once (one that reads first could otherwise not go on to
 // write) and that it waits for it without holding up the event loop. Every write of the store is in a transaction for that reason.
-import { setTimeout as pause } from 'node:timers/promises';
 import {
   CompiledQuery,
   SqliteAdapter,
@@ -11,20 +10,23 @@ import {
   type Driver,
 } from 'kysely';
 import { BridgeError } from '../../kernel/errors.js';
+import type { Timers } from '../../kernel/timers.js';
 import { busyTimeoutMs, type SqliteConnection } from './connection.js';
 
 const askAgainMs = 2;
 
 export class WriteFirstDialect extends SqliteDialect {
   readonly #connection: SqliteConnection;
+  readonly #timers: Timers;
 
-  constructor(connection: SqliteConnection) {
+  constructor(connection: SqliteConnection, timers: Timers) {
     super({ database: connection });
     this.#connection = connection;
+    this.#timers = timers;
   }
 
   override createDriver(): Driver {
-    return new WriteFirstDriver(this.#connection);
+    return new WriteFirstDriver(this.#connection, this.#timers);
   }
 
   override createAdapter(): DialectAdapter {
@@ -34,10 +36,12 @@ export class WriteFirstDialect extends SqliteDialect {
 
 class WriteFirstDriver extends SqliteDriver {
   readonly #connection: SqliteConnection;
+  readonly #timers: Timers;
 
-  constructor(connection: SqliteConnection) {
+  constructor(connection: SqliteConnection, timers: Timers) {
     super({ database: connection });
     this.#connection = connection;
+    this.#timers = timers;
   }
 
   override async beginTransaction(): Promise<void> {
@@ -45,7 +49,7 @@ class WriteFirstDriver extends SqliteDriver {
       if (waitedMs >= busyTimeoutMs) {
         throw new BridgeError('KMSInternalException', undefined, { cause: new Error('the database stays locked') });
       }
-      await pause(askAgainMs);
+      await this.#timers.sleep(askAgainMs);
     }
   }
 

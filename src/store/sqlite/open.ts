@@ -3,6 +3,7 @@ import { closeSync, fchmodSync, openSync } from 'node:fs';
 import Database from 'libsql';
 import { Kysely, sql } from 'kysely';
 import type { Random } from '../../kernel/random.js';
+import type { Timers } from '../../kernel/timers.js';
 import { StoreOpenError, type Backend, type OnFault } from '../backend.js';
 import type { PlainTables } from '../plain-tables.js';
 import { CommitMark } from './commit-mark.js';
@@ -11,15 +12,21 @@ import { WriteFirstDialect } from './dialect.js';
 import { Notices } from './notices.js';
 import { difference, expectedSchema, migrate, readSchema } from './schema.js';
 
+export interface SqliteOptions {
+  readonly random: Random;
+  readonly timers: Timers;
+  readonly onFault: OnFault;
+}
+
 /** Fails with StoreOpenError. The folder of `path` must exist. */
-export async function openSqlite(path: string, random: Random, onFault: OnFault): Promise<Backend> {
+export async function openSqlite(path: string, { random, timers, onFault }: SqliteOptions): Promise<Backend> {
   let connection: SqliteConnection | undefined;
   try {
     createOwnerOnly(path);
     const database = new Database(path, { timeout: busyTimeoutMs });
     connection = new SqliteConnection(database);
     configure(database);
-    const db = new Kysely<PlainTables>({ dialect: new WriteFirstDialect(connection) });
+    const db = new Kysely<PlainTables>({ dialect: new WriteFirstDialect(connection, timers) });
     await migrate(db);
     const expected = await expectedSchema();
     connection.guard({ inspect: (opened) => difference(expected, readSchema(opened)), onFault });

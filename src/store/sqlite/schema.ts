@@ -2,6 +2,7 @@
 // was while the writer is told that it changed: with anything foreign in the schema, nothing is read or written.
 import Database from 'libsql';
 import { Kysely, Migrator, sql, type SqliteDatabase } from 'kysely';
+import { systemTimers } from '../../kernel/timers.js';
 import type { ColumnTypes } from '../migrations.js';
 import type { PlainTables } from '../plain-tables.js';
 import { migrations } from '../tables.js';
@@ -50,7 +51,7 @@ export function expectedSchema(): Promise<Schema> {
 
 async function makeSchema(): Promise<Schema> {
   const connection = new SqliteConnection(new Database(':memory:'));
-  await migrate(new Kysely<PlainTables>({ dialect: new WriteFirstDialect(connection) }));
+  await migrate(new Kysely<PlainTables>({ dialect: new WriteFirstDialect(connection, systemTimers) }));
   const schema = readSchema(connection);
   connection.close();
   return schema;
