@@ -22,7 +22,10 @@ const objects = [];
 const token = {
   info: async () => ({ label: 'fake', serial: '1' }),
   createDaemonKeys: async () => undefined,
-  inventory: async () => objects,
+  async inventory(after, limit) {
+    const from = after === undefined ? 0 : objects.findIndex((id) => id.compare(after) > 0);
+    return from < 0 ? [] : objects.slice(from, from + limit);
+  },
   // A real one is another process: the event loop turns.
   async sealRow(data) {
     await otherWork();
@@ -81,6 +84,7 @@ async function fill() {
     objects.push(Buffer.from(ckaId, 'hex'));
     refs.push(key.keyId);
   }
+  objects.sort((a, b) => a.compare(b));
   database.exec('commit');
   database.pragma('wal_checkpoint(truncate)');
   database.close();
