@@ -2,6 +2,34 @@
 import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
+const environment = { object: 'process', property: 'env', message: 'Read it in src/config.' };
+const timers = 'Take a Timers (src/kernel/timers.ts).';
+const clock = 'Take a Clock or MonotonicClock (src/kernel/clock.ts).';
+const random = 'Take a Random (src/kernel/random.ts).';
+const machineGlobals = [
+  ...['setTimeout', 'setInterval', 'setImmediate', 'clearTimeout', 'clearInterval'].map((name) => ({
+    name,
+    message: timers,
+  })),
+  { name: 'performance', message: clock },
+];
+const machineProperties = [
+  { object: 'Date', property: 'now', message: clock },
+  { object: 'process', property: 'hrtime', message: clock },
+  { object: 'process', property: 'uptime', message: clock },
+  { object: 'Math', property: 'random', message: random },
+];
+const machineImports = [
+  ...['timers', 'timers/promises'].flatMap((name) => [name, `node:${name}`]).map((name) => ({ name, message: timers })),
+  { name: 'node:perf_hooks', importNames: ['performance'], message: clock },
+  { name: 'node:crypto', importNames: ['randomUUID', 'randomBytes', 'randomInt'], message: random },
+];
+const machinesOwn = {
+  regex: '/kernel/(clock|timers|random)\\.js$',
+  importNames: ['systemClock', 'systemTimers', 'systemRandom'],
+  message: 'Take the port; the machine’s own is chosen where a process begins.',
+};
+
 export default tseslint.config(
   { ignores: ['dist/', 'node_modules/', '.hsm-bridge/', '.setup/', '.dependency-cruiser.cjs'] },
   js.configs.recommended,
@@ -21,12 +49,37 @@ export default tseslint.config(
   },
   { files: ['src/cli/**/*.ts', 'src/main.ts', 'test/**/*.ts'], rules: { 'no-console': 'off' } },
   {
-    // Only the configuration reads the environment.
+    // Only the configuration reads the environment; only the kernel asks the machine for time, waiting and chance, so that a simulation can.
     files: ['src/**/*.ts'],
-    ignores: ['src/config/**'],
     rules: {
-      'no-restricted-properties': ['error', { object: 'process', property: 'env', message: 'Read it in src/config.' }],
+      'no-restricted-properties': ['error', environment, ...machineProperties],
+      'no-restricted-globals': ['error', ...machineGlobals],
+      'no-restricted-imports': ['error', { paths: machineImports, patterns: [machinesOwn] }],
+      'no-restricted-syntax': [
+        'error',
+        { selector: "NewExpression[callee.name='Date'][arguments.length=0]", message: 'Ask a Clock.' },
+      ],
     },
+  },
+  { files: ['src/config/**/*.ts'], rules: { 'no-restricted-properties': ['error', ...machineProperties] } },
+  {
+    files: [
+      'src/kernel/**/*.ts',
+      // These are still to be handed a port.
+      'src/token/**/*.ts',
+      'src/store/**/*.ts',
+    ],
+    rules: {
+      'no-restricted-properties': ['error', environment],
+      'no-restricted-globals': 'off',
+      'no-restricted-imports': 'off',
+      'no-restricted-syntax': 'off',
+    },
+  },
+  {
+    // Where processes begin: here the machine's own are chosen.
+    files: ['src/compose.ts', 'src/cli/**/*.ts', 'src/process/supervisor.ts'],
+    rules: { 'no-restricted-imports': ['error', { paths: machineImports }] },
   },
   {
     files: ['test/**/*.ts'],

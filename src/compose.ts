@@ -17,6 +17,7 @@ import { liveAsGateway } from './gateway/life.js';
 import { createReadiness } from './gateway/readiness.js';
 import { systemClock } from './kernel/clock.js';
 import { systemRandom } from './kernel/random.js';
+import { systemTimers } from './kernel/timers.js';
 import type { Services } from './operations/define.js';
 import { Budgets } from './pipeline/budgets.js';
 import { createMessageCount } from './pipeline/message-count.js';
@@ -38,6 +39,8 @@ const requestsInFlight = 1024;
 
 export const runGateway = (): void =>
   liveAsGateway({
+    clock: systemClock,
+    timers: systemTimers,
     open,
     rootCredentials: (gateway) => {
       const { store, services, config } = gateway;
@@ -64,6 +67,8 @@ async function open(config: GatewayConfig, tokens: RegionTokens, log: Log): Prom
     directory: join(config.home, 'audit'),
     lane: config.lane,
     clock: systemClock,
+    timers: systemTimers,
+    random: systemRandom,
     awsRegion: config.defaultRegion,
   });
   // After its lane is its own: what an earlier life left is then known to be abandoned.
@@ -79,6 +84,7 @@ async function open(config: GatewayConfig, tokens: RegionTokens, log: Log): Prom
     clockDoubt: () => keeper.doubt(),
     random: systemRandom,
     life,
+    timers: systemTimers,
     token: (region: string, asker: Asker) => tokens.of(region, asker),
   };
   const services = { ...base, countMessage: createMessageCount(base) };
@@ -97,7 +103,10 @@ async function open(config: GatewayConfig, tokens: RegionTokens, log: Log): Prom
   };
   const metrics = createMetrics();
   tokens.onTrouble((region, trouble) => metrics.tokenTrouble(region, trouble));
-  const connections = new ConnectionTable({ dropped: (reason) => metrics.connectionDropped(reason) });
+  const connections = new ConnectionTable({
+    clock: systemClock,
+    dropped: (reason) => metrics.connectionDropped(reason),
+  });
   const keeper = createKeeper(config, services, newestMs, log);
   return {
     config,
@@ -109,6 +118,8 @@ async function open(config: GatewayConfig, tokens: RegionTokens, log: Log): Prom
     connections,
     metrics,
     log,
+    clock: systemClock,
+    timers: systemTimers,
     ending: new AbortController(),
   };
 }
@@ -155,6 +166,7 @@ function core(gateway: Gateway, addresses: Core['addresses']): Core {
       readTarget: rootTarget,
     }),
     connections,
+    timers: gateway.timers,
     meter: {
       started: () => metrics.requestStarted(),
       ended: (operation, code) => metrics.requestEnded(operation, code),

@@ -1,8 +1,8 @@
 // Verifies all lanes beside the daemon's work, again and again, in pieces so small and so far apart that neither the event loop nor the disk
 // is held up. Damage is an alarm: it is told once in each round, and nothing is stopped or changed.
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../kernel/clock.js';
 import type { Disk } from '../kernel/disk.js';
+import type { Timers } from '../kernel/timers.js';
 import type { BadLine } from './chain.js';
 import { findLanes, type LaneProgress, verifyLane } from './verify.js';
 
@@ -28,6 +28,7 @@ export interface VerificationOptions {
   /** The lane this process writes, and its last durable record: so much must be there. */
   readonly own: { readonly lane: number; readonly lastSeq: () => number };
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly onDamage: (finding: AuditFinding) => void;
   readonly disk?: Disk;
   readonly pieceBytes?: number;
@@ -95,7 +96,7 @@ class Rounds {
   }
 
   async run(): Promise<void> {
-    const { clock, own, everyMs = defaultEveryMs } = this.#options;
+    const { clock, timers, own, everyMs = defaultEveryMs } = this.#options;
     for (;;) {
       this.#records = 0;
       try {
@@ -106,7 +107,7 @@ class Rounds {
       }
       this.#progress = undefined;
       this.#endedAtMs = clock.now();
-      await sleep(everyMs, undefined, { signal: this.#signal, ref: false });
+      await timers.sleep(everyMs, this.#signal);
     }
   }
 
@@ -146,7 +147,7 @@ class Rounds {
   async #pause(progress: LaneProgress): Promise<void> {
     this.#progress = progress;
     const ms = (progress.pieceBytes * 1000) / (this.#options.bytesPerSecond ?? defaultBytesPerSecond);
-    await sleep(Math.max(1, ms), undefined, { signal: this.#signal, ref: false });
+    await this.#options.timers.sleep(Math.max(1, ms), this.#signal);
   }
 
   #found(finding: AuditFinding): void {

@@ -4,7 +4,8 @@
 import type { Clock } from '../kernel/clock.js';
 import type { Disk } from '../kernel/disk.js';
 import { BridgeError } from '../kernel/errors.js';
-import { type Random, systemRandom } from '../kernel/random.js';
+import type { Random } from '../kernel/random.js';
+import type { Timers } from '../kernel/timers.js';
 import { mostRecordBytes } from '../model/audit-record.js';
 import type { AuditKind, AuditLog } from '../ports/audit.js';
 import { Batch } from './batch.js';
@@ -50,7 +51,8 @@ export interface CommittingLaneOptions {
   readonly disk: Disk;
   /** The lane's own. */
   readonly directory: string;
-  readonly random?: Random;
+  readonly timers: Timers;
+  readonly random: Random;
   readonly awsRegion?: string;
   readonly probeMs?: number;
 }
@@ -82,12 +84,13 @@ export class CommittingLane implements AuditLane {
     this.#setup = setup;
     this.#lock = lock;
     this.#writer = writer;
-    this.#event = serviceEvents(setup.clock, setup.random ?? systemRandom, setup.awsRegion ?? 'local');
+    this.#event = serviceEvents(setup.clock, setup.random, setup.awsRegion ?? 'local');
     const flood: FloodOptions = {
       append: (record) => this.append('event', record),
       appendOwn: (record) => (this.#blocked ? Promise.reject(cannotWrite()) : this.#enqueue('event', record)),
       event: this.#event,
       clock: setup.clock,
+      timers: setup.timers,
     };
     this.#unauthenticated = new UnauthenticatedLimiter(flood);
     this.#throttled = new ThrottledLimiter(flood);
@@ -100,7 +103,7 @@ export class CommittingLane implements AuditLane {
 
   async start(): Promise<void> {
     try {
-      await makeReserve(this.#setup.disk, this.#setup.directory, 0);
+      await makeReserve(this.#setup.disk, this.#setup.random, this.#setup.directory, 0);
     } catch (error) {
       this.#suspend(error);
     }
@@ -194,7 +197,7 @@ export class CommittingLane implements AuditLane {
     // Not before the end of this turn of the event loop: what the same turn brings shares the commit.
     if (this.#commits === undefined && !this.#scheduled) {
       this.#scheduled = true;
-      setImmediate(() => {
+      this.#setup.timers.soon(() => {
         this.#scheduled = false;
         void this.#drain();
       });
@@ -254,11 +257,13 @@ export class CommittingLane implements AuditLane {
   }
 
   #suspend(cause: unknown): Suspension {
-    const { clock, disk, directory, probeMs = defaultProbeMs } = this.#setup;
+    const { clock, timers, random, disk, directory, probeMs = defaultProbeMs } = this.#setup;
     const suspension = new Suspension({
       cause,
       atMs: clock.now(),
       probeMs,
+      timers,
+      random,
       disk,
       directory,
       repair: () => this.#writer.repair(),

@@ -1,6 +1,7 @@
 // Calls that are refused before any work is done for them: some are written one by one, the rest are counted and written as one record now
 // and then, so that nobody can fill the disk with refusals, however long he goes on. What it keeps in memory is bounded.
 import type { Clock } from '../kernel/clock.js';
+import type { Cancel, Timers } from '../kernel/timers.js';
 import { type ServiceEvent, type ServiceEventName, timestamp } from './service-event.js';
 
 const hourSeconds = 3600;
@@ -29,6 +30,7 @@ export interface FloodOptions {
   readonly appendOwn: (record: string) => Promise<void>;
   readonly event: ServiceEvent;
   readonly clock: Clock;
+  readonly timers: Timers;
 }
 
 interface Count {
@@ -53,7 +55,7 @@ export class FloodLimiter {
   #hour = 0;
   #writtenInHour = 0;
   #tally: Tally | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #cancelFlush: Cancel | undefined;
 
   constructor(options: FloodOptions, rule: FloodRule) {
     this.#options = options;
@@ -71,8 +73,8 @@ export class FloodLimiter {
 
   /** Writes what was counted. When that fails the counts are kept for the next time. */
   async flush(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#cancelFlush?.();
+    this.#cancelFlush = undefined;
     const tally = this.#tally;
     if (tally === undefined) return;
     this.#tally = undefined;
@@ -136,6 +138,6 @@ export class FloodLimiter {
 
   #schedule(): void {
     const afterMs = this.#writtenInHour < this.#rule.mostPerHour ? flushMs : slowFlushMs;
-    this.#timer ??= setTimeout(() => void this.flush(), afterMs).unref();
+    this.#cancelFlush ??= this.#options.timers.after(afterMs, () => void this.flush());
   }
 }

@@ -1,6 +1,7 @@
 // Opening a lane: one process gets it, what a crash left is recovered, and the chain goes on where it ended.
 import type { Clock } from '../kernel/clock.js';
 import { type Disk, systemDisk } from '../kernel/disk.js';
+import type { Timers } from '../kernel/timers.js';
 import type { Random } from '../kernel/random.js';
 import { type AuditLane, CommittingLane } from './committing-lane.js';
 import { lockLane } from './lock.js';
@@ -16,7 +17,8 @@ export interface AuditLaneOptions {
   readonly lane: number;
   readonly clock: Clock;
   readonly disk?: Disk;
-  readonly random?: Random;
+  readonly timers: Timers;
+  readonly random: Random;
   readonly segmentBytes?: number;
   /** Stands in the records the log writes about itself. */
   readonly awsRegion?: string;
@@ -39,7 +41,7 @@ export async function openAuditLane(options: AuditLaneOptions): Promise<AuditLan
   if (!Number.isInteger(lane) || lane < 0) throw new RangeError('a lane is a whole number from 0');
   const directory = laneDirectory(options.directory, lane);
   await disk.makeDirectory(directory);
-  const lock = await lockLane(disk, directory, lane, options.lockWaitMs ?? defaultLockWaitMs);
+  const lock = await lockLane(disk, options.timers, directory, lane, options.lockWaitMs ?? defaultLockWaitMs);
   try {
     const recovered = await recoverLane(disk, directory, lane, mostScanBytes);
     const writer = new SegmentWriter(disk, directory, segmentBytes);

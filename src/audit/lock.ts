@@ -1,8 +1,8 @@
 // One writer per lane: the highest `lock-<generation>` mark names the process that holds it. A mark of a process that is gone is
 // superseded by the next generation, never taken over, so two processes that see it together cannot both win.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Disk, hasCode } from '../kernel/disk.js';
 import { birthOf } from '../kernel/process-identity.js';
+import type { Timers } from '../kernel/timers.js';
 import { listMarks, markPath } from './segment.js';
 
 export class AuditInUseError extends Error {
@@ -21,7 +21,13 @@ const released = 'released';
 const pollMs = 50;
 
 /** Waits up to `waitMs` for a predecessor to end; then AuditInUseError. Processes of other PID namespaces are not seen as alive. */
-export async function lockLane(disk: Disk, directory: string, lane: number, waitMs: number): Promise<LaneLock> {
+export async function lockLane(
+  disk: Disk,
+  timers: Timers,
+  directory: string,
+  lane: number,
+  waitMs: number,
+): Promise<LaneLock> {
   const self = describe(process.pid);
   for (let waitedMs = 0; ;) {
     const top = (await listMarks(disk, directory, lockMark)).at(-1) ?? 0;
@@ -29,7 +35,7 @@ export async function lockLane(disk: Disk, directory: string, lane: number, wait
     if (owner === undefined) continue;
     if (isAlive(owner)) {
       if (waitedMs >= waitMs) throw new AuditInUseError(lane, owner.split('.')[0] ?? '');
-      await sleep(pollMs);
+      await timers.sleep(pollMs);
       waitedMs += pollMs;
       continue;
     }

@@ -1,7 +1,7 @@
 // A file that holds room on the disk for the lane's last word: deleted when the disk is full, made again before the lane goes on.
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { type Disk, hasCode } from '../kernel/disk.js';
+import type { Random } from '../kernel/random.js';
 
 export const reserveName = 'reserve';
 export const reserveBytes = 256 * 1024;
@@ -10,11 +10,11 @@ export const reserveBytes = 256 * 1024;
  * Fails, and leaves nothing, unless the disk holds `headroomBytes` more than the reserve (0 when it is there already). The bytes are
  * random because a file system that compresses would give none back for zeros.
  */
-export async function makeReserve(disk: Disk, directory: string, headroomBytes: number): Promise<void> {
+export async function makeReserve(disk: Disk, random: Random, directory: string, headroomBytes: number): Promise<void> {
   const path = reservePath(directory);
   if ((await sizeOf(disk, path)) === reserveBytes) return;
   await disk.remove(path);
-  const bytes = randomBytes(reserveBytes + headroomBytes);
+  const bytes = random.bytes(reserveBytes + headroomBytes);
   try {
     const file = await disk.create(path);
     try {

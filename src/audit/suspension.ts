@@ -1,5 +1,7 @@
 // The time in which a lane cannot be written: cut back, say so with the last room on the disk, then try again until a new segment begins.
 import type { Disk } from '../kernel/disk.js';
+import type { Random } from '../kernel/random.js';
+import type { Cancel, Timers } from '../kernel/timers.js';
 import { makeReserve, releaseReserve } from './reserve.js';
 import { type ServiceEventName, timestamp } from './service-event.js';
 
@@ -10,6 +12,8 @@ export interface SuspensionOptions {
   readonly cause: unknown;
   readonly atMs: number;
   readonly probeMs: number;
+  readonly timers: Timers;
+  readonly random: Random;
   readonly disk: Disk;
   readonly directory: string;
   /** Cuts away what is not durable. */
@@ -25,7 +29,7 @@ export class Suspension {
   refusedCalls = 0;
   rejectedRecords = 0;
   readonly #options: SuspensionOptions;
-  #timer: NodeJS.Timeout | undefined;
+  #cancelNext: Cancel = () => undefined;
   #running: Promise<void> | undefined;
   #stopped = false;
 
@@ -41,7 +45,7 @@ export class Suspension {
   /** Resolves when nothing of it runs any more. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    clearTimeout(this.#timer);
+    this.#cancelNext();
     await this.#running;
   }
 
@@ -53,7 +57,8 @@ export class Suspension {
       .then((over) => {
         this.#running = undefined;
         if (over || this.#stopped) return;
-        this.#timer = setTimeout(() => this.#run(() => this.#tryAgain()), this.#options.probeMs).unref();
+        const { timers, probeMs } = this.#options;
+        this.#cancelNext = timers.after(probeMs, () => this.#run(() => this.#tryAgain()));
       });
   }
 
@@ -66,9 +71,9 @@ export class Suspension {
   }
 
   async #tryAgain(): Promise<boolean> {
-    const { repair, disk, directory, write, atMs, resumed } = this.#options;
+    const { repair, disk, random, directory, write, atMs, resumed } = this.#options;
     await repair();
-    await makeReserve(disk, directory, headroomBytes);
+    await makeReserve(disk, random, directory, headroomBytes);
     const { reason, refusedCalls, rejectedRecords } = this;
     await write('AuditResumed', { reason, suspendedAt: timestamp(atMs), refusedCalls, rejectedRecords });
     resumed(this.rejectedRecords - rejectedRecords);

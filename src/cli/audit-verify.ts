@@ -2,6 +2,7 @@
 // network, writes nothing, and may be run beside a daemon. All it prints of the log is numbers, hashes, times and names made harmless.
 import { join } from 'node:path';
 import type { LaneProgress, LaneVerdict } from '../audit/verify.js';
+import { systemClock } from '../kernel/clock.js';
 import { findLanes, verifyLane } from '../audit/verify.js';
 
 export type Verdict = 'sound' | 'damaged' | 'unreadable';
@@ -63,7 +64,7 @@ async function look({ stderr }: VerifyRequest, directory: string, lane: number):
 function progressLine(stderr: VerifyRequest['stderr'], lane: number): (progress: LaneProgress) => void {
   let shownMs = 0;
   return ({ file, bytes, totalBytes }) => {
-    const nowMs = performance.now();
+    const nowMs = systemClock.monotonicMs();
     if (nowMs - shownMs < progressEveryMs) return;
     shownMs = nowMs;
     const percent = Math.floor((100 * bytes) / totalBytes);

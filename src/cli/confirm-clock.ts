@@ -1,6 +1,7 @@
 // `hsm-bridge confirm-clock`: an operator's word that the machine's clock is right. It works on the home alone, whether a daemon runs or not.
 import { lstatSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { systemClock } from '../kernel/clock.js';
 import { presentPoint, writePoint } from '../process/clock-point.js';
 import { FatalError } from '../process/fatal.js';
 import { whenWritable } from '../process/home.js';
@@ -14,7 +15,7 @@ export function confirmClock(named: string): number {
   if (stats.uid !== process.geteuid?.()) {
     throw new FatalError('home-unsafe', `${home} belongs to user ${stats.uid}: type this as that user`);
   }
-  const present = { ...presentPoint(Date.now()), confirmed: true };
+  const present = { ...presentPoint(systemClock.now()), confirmed: true };
   whenWritable(home, () => writePoint(home, present));
   return present.wallMs;
 }

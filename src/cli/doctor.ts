@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { ConfigurationError, type DaemonConfig, type RegionConfig } from '../config/daemon.js';
 import { packageRoot, tokenHostEnvironment } from '../config/load.js';
 import { listenersOf } from '../config/schema.js';
+import { systemClock } from '../kernel/clock.js';
 import { runFolder } from '../process/home.js';
 import { tryLockHome } from '../process/lock.js';
 import { FatalError } from '../process/fatal.js';
@@ -166,7 +167,7 @@ function tlsFindings({ listen: { tls } }: DaemonConfig): Finding[] {
   if (tls === undefined) return [];
   const subject = `TLS certificate ${tls.certificate}`;
   try {
-    const problem = certificateProblem(readTlsPair(tls));
+    const problem = certificateProblem(readTlsPair(tls), systemClock.now());
     return [problem === undefined ? { subject } : { subject, problem: `${problem}: put a new one there` }];
   } catch (error) {
     if (!(error instanceof FatalError)) throw error;

@@ -12,11 +12,12 @@ export interface Core extends AwsJsonCore, AdminCore {
 }
 
 /** By the gateway that has the admin port, for all lanes: one pace for the one disk, and all it finds is in health and metrics. */
-export function verifyAudit({ audit, services, config, log }: Gateway): BackgroundVerification {
+export function verifyAudit({ audit, services, config, log, timers }: Gateway): BackgroundVerification {
   return verifyInBackground({
     directory: join(config.home, 'audit'),
     own: { lane: config.lane, lastSeq: () => audit.state().lastSeq },
     clock: services.clock,
+    timers,
     onDamage: (finding) => {
       log.error(`the audit log is damaged: ${describe(finding)}`);
       const { lane, file, line, reason } = finding;

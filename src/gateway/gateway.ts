@@ -3,6 +3,8 @@ import type { AuditLane } from '../audit/lane.js';
 import type { GatewayConfig } from '../config/processes.js';
 import type { ConnectionTable } from '../facades/aws-json/connections.js';
 import type { Services } from '../operations/define.js';
+import type { Clock, MonotonicClock } from '../kernel/clock.js';
+import type { Timers } from '../kernel/timers.js';
 import type { Store } from '../ports/store.js';
 import type { ClockKeeper } from '../process/clock-keeper.js';
 import type { Log } from '../process/log.js';
@@ -19,6 +21,8 @@ export interface Gateway {
   readonly connections: ConnectionTable;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly clock: Clock & MonotonicClock;
+  readonly timers: Timers;
   /** What runs beside the requests ends with it. */
   readonly ending: AbortController;
 }

@@ -1,10 +1,10 @@
 // A gateway's life: it listens to the supervisor's channel, serves when all is ready, and drains when it is told to stop.
 import { AuditDamagedError } from '../audit/recover.js';
 import type { FatalCode, FromGateway, GatewayConfig, ToGateway } from '../config/processes.js';
-import { systemClock } from '../kernel/clock.js';
+import type { Clock, MonotonicClock } from '../kernel/clock.js';
+import type { Timers } from '../kernel/timers.js';
 import { BridgeError } from '../kernel/errors.js';
 import { ignoreTerminalSignals } from '../kernel/terminal-signals.js';
-import { type Timers, systemTimers } from '../kernel/timers.js';
 import type { Credential } from '../model/principal.js';
 import type { Drainable, Facade } from '../ports/facade.js';
 import { BoundAddresses } from '../process/endpoint.js';
@@ -20,6 +20,8 @@ import { upkeepJob } from './upkeep.js';
 
 /** What `compose.ts` gives it. */
 export interface Parts {
+  readonly clock: Clock & MonotonicClock;
+  readonly timers: Timers;
   /** Opens the store and all that stands on it; nothing listens yet. */
   readonly open: (config: GatewayConfig, tokens: RegionTokens, log: Log) => Promise<Gateway>;
   /** Of gateway 0: one a configured account; makes those that are missing. */
@@ -55,15 +57,15 @@ export function liveAsGateway(parts: Parts): void {
         tokens = createRegionTokens({
           regions: message.config.regions,
           deadlineMs: message.config.deadlines.tokenMs,
-          clock: systemClock,
-          timers: systemTimers,
+          clock: parts.clock,
+          timers: parts.timers,
           onWanted: (region) => send({ type: 'token-wanted', region }),
           onOverrun: (region) => send({ type: 'token-overrun', region }),
         });
-        const addresses = new BoundAddresses(message.config.listeners, sockets, log);
+        const addresses = new BoundAddresses(message.config.listeners, sockets, parts.clock, log);
         parts
           .open(message.config, tokens, log)
-          .then((gateway) => start(parts, gateway, addresses, systemTimers))
+          .then((gateway) => start(parts, gateway, addresses))
           .then((started) => (serving = started), reportAndExit(log));
         break;
       }
@@ -93,13 +95,13 @@ interface Serving {
   stop(): Promise<void>;
 }
 
-async function start(parts: Parts, gateway: Gateway, addresses: BoundAddresses, timers: Timers): Promise<Serving> {
-  const { config, store, tokens, log } = gateway;
-  await settleAudit(gateway, timers);
+async function start(parts: Parts, gateway: Gateway, addresses: BoundAddresses): Promise<Serving> {
+  const { config, store, tokens, log, timers } = gateway;
+  await settleAudit(gateway);
   const wrong = await store.wrongToken(config.defaultRegion);
   if (wrong !== undefined)
     throw new FatalError('token-unsafe', `${wrong}: connect it, or restore the home of this one`);
-  const settle = settler(gateway, timers);
+  const settle = settler(gateway);
   tokens.onReady(
     (region) =>
       void settle(region).catch((error: unknown) => log.error(`reconcile of ${region} failed: ${String(error)}`)),

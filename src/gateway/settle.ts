@@ -1,5 +1,4 @@
 // What a gateway does about what an earlier life left unfinished: in the audit log at its start, in each Region once its token is there.
-import type { Timers } from '../kernel/timers.js';
 import { closeInterrupted } from '../pipeline/interrupted.js';
 import { reconcile, type OnFailure } from '../pipeline/maintenance.js';
 import type { Log } from '../process/log.js';
@@ -10,7 +9,7 @@ const sealPauseMs = 20;
 const auditRetryMs = 1000;
 
 /** Gives what a crash interrupted its end in the log. A disk that is full at the start is waited for. */
-export async function settleAudit({ services, audit, log }: Gateway, timers: Timers): Promise<void> {
+export async function settleAudit({ services, audit, log, timers }: Gateway): Promise<void> {
   // Taken once: the lane forgets an intent when its event is handed in, also when it cannot be written then.
   for (const intent of [...audit.unfinishedIntents()]) {
     for (let attempt = 0; ; attempt++) {
@@ -28,7 +27,7 @@ export async function settleAudit({ services, audit, log }: Gateway, timers: Tim
 }
 
 /** Looks whether a Region's token is the right one each time it is up, and settles the Region the first time it is. */
-export function settler(gateway: Gateway, timers: Timers): (region: string) => Promise<void> {
+export function settler(gateway: Gateway): (region: string) => Promise<void> {
   const settled = new Map<string, Promise<void>>();
   const settle = async (region: string): Promise<void> => {
     const { services, log } = gateway;
@@ -43,7 +42,7 @@ export function settler(gateway: Gateway, timers: Timers): (region: string) => P
       log.warn(`${region}: the token holds ${unknown} keys that the store does not know; they are left alone`);
     // Health is that of the first gateway.
     if (gateway.config.lane === 0)
-      checkAllSeals(gateway, region, timers).catch((error: unknown) =>
+      checkAllSeals(gateway, region).catch((error: unknown) =>
         log.error(`${region}: the seals were not all checked: ${String(error)}`),
       );
   };
@@ -61,7 +60,7 @@ export function settler(gateway: Gateway, timers: Timers): (region: string) => P
 }
 
 /** So that health names each broken row, also those that nobody asks for. A row is refused when it is used, whether this came to it or not. */
-async function checkAllSeals({ store, log, ending }: Gateway, region: string, timers: Timers): Promise<void> {
+async function checkAllSeals({ store, log, timers, ending }: Gateway, region: string): Promise<void> {
   let rows = 0;
   for await (const slice of store.keys.checkSeals(region)) {
     rows += slice;

@@ -1,5 +1,4 @@
 // What is due from time to time: deletions, by a clock that is believed, and creations that will never end.
-import { systemClock } from '../kernel/clock.js';
 import { deleteDueKeys, settleStaleCreations } from '../pipeline/maintenance.js';
 import { SecondLook } from '../pipeline/second-look.js';
 import type { ClockKeeper } from '../process/clock-keeper.js';
@@ -10,14 +9,15 @@ import { onFailure } from './settle.js';
 
 const everyMs = 60_000;
 
-export function upkeepJob({ config, services, store, keeper, log }: Gateway): Job {
-  const secondLook = new SecondLook(systemClock);
+export function upkeepJob({ config, services, store, keeper, log, clock, timers }: Gateway): Job {
+  const secondLook = new SecondLook(clock);
   return runJob({
     name: 'upkeep',
     everyMs,
     leases: store.leases,
     holder: services.life,
-    clock: systemClock,
+    clock,
+    timers,
     log,
     run: async (lease) => {
       const clockBelieved = await isBelieved(keeper, log);

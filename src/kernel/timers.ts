@@ -15,6 +15,9 @@ export interface Timers {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** Resolves in the next turn of the event loop: what has come in meanwhile goes first. */
+export const turn = (timers: Timers): Promise<void> => new Promise((resolve) => timers.soon(resolve));
+
 export const systemTimers: Timers = {
   after: (ms, call) => {
     const timer = setTimeout(call, ms).unref();

@@ -2,6 +2,7 @@
 // needs, how it runs and what of it is audited. The line, façades, the audit and the documentation all read it from here.
 import type { Clock } from '../kernel/clock.js';
 import type { Random } from '../kernel/random.js';
+import type { Timers } from '../kernel/timers.js';
 import { arnOfKey, type Key, type KeyRef } from '../model/key.js';
 import type { Principal } from '../model/principal.js';
 import type { Service } from '../model/service.js';
@@ -21,6 +22,7 @@ export interface Services {
   /** Why the clock is not believed to be right; undefined: it is. What is to wait for days is not begun then. */
   readonly clockDoubt: () => string | undefined;
   readonly random: Random;
+  readonly timers: Timers;
   /** This gateway's life: rows whose material it is making carry it. */
   readonly life: string;
   /** The Region's token for calls that an account's call needs, or for the daemon's own. */

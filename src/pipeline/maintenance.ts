@@ -1,7 +1,7 @@
 // What the daemon does of itself: deletes keys that are due, and after a start settles what a crash left half done. All of it may be
 // interrupted anywhere and done again.
-import { setImmediate as otherWork } from 'node:timers/promises';
 import { BridgeError } from '../kernel/errors.js';
+import { turn } from '../kernel/timers.js';
 import { ckaIdOf, type Key } from '../model/key.js';
 import { adopt, isPendingMade, materialOf } from '../operations/backing-key.js';
 import type { Lease } from '../ports/store.js';
@@ -138,7 +138,7 @@ export async function reconcile(services: Services, region: string, onFailure: O
     }
     after = page.at(-1);
     if (page.length < objectsAtOnce) break;
-    await otherWork();
+    await turn(services.timers);
   }
   const missing = await markMissing(services, region, lost);
   await markFound(services, region, lost);

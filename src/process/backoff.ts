@@ -10,7 +10,7 @@ const longestMs = 30_000;
 const forgetAfterMs = 60_000;
 
 /** `random`: uniform in [0, 1). Each wait lies between a half and the whole of 100 ms · 2^n, which ends at 30 s. */
-export function createBackoff(random: () => number = Math.random): Backoff {
+export function createBackoff(random: () => number): Backoff {
   let failures = 0;
   return {
     next(healthyMs) {

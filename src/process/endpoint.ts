@@ -2,6 +2,7 @@
 // one server, with its limits.
 import { createServer } from 'node:net';
 import type { Listener, TlsFiles } from '../config/listener.js';
+import type { Clock } from '../kernel/clock.js';
 import type { DrainableServer } from '../kernel/drainable-server.js';
 import type { Addresses, HandshakeRules } from '../ports/facade.js';
 import { FatalError } from './fatal.js';
@@ -13,11 +14,13 @@ import { certificateProblem, readTlsPair, type TlsPair } from './tls-files.js';
 export class BoundAddresses implements Addresses {
   readonly #listeners: readonly Listener[];
   readonly #sockets: ReadonlyMap<string, unknown>;
+  readonly #clock: Clock;
   readonly #log: Log;
   readonly #doors: { readonly door: TlsDoor; readonly tls: TlsFiles }[] = [];
 
   /** `sockets`: bound, of the supervisor's, by their listeners' names. */
-  constructor(listeners: readonly Listener[], sockets: ReadonlyMap<string, unknown>, log: Log) {
+  constructor(listeners: readonly Listener[], sockets: ReadonlyMap<string, unknown>, clock: Clock, log: Log) {
+    this.#clock = clock;
     this.#listeners = listeners;
     this.#sockets = sockets;
     this.#log = log;
@@ -39,7 +42,7 @@ export class BoundAddresses implements Addresses {
       await listenOn(local, socket, `${name} socket`);
     } else if (tls === undefined || handshakes === undefined) await listenOn(server, socket, `${name} port`);
     else {
-      const door = new TlsDoor(readJudged(tls, this.#log), handshakes);
+      const door = new TlsDoor(readJudged(tls, this.#clock, this.#log), handshakes);
       this.#doors.push({ door, tls });
       server.admit(door, 'secureConnection');
       await listenOn(door, socket, `${name} port`);
@@ -48,13 +51,13 @@ export class BoundAddresses implements Addresses {
 
   /** Reads the TLS files again and says so in one line. What was served before is served on where they are no good. */
   renewTls(): void {
-    for (const { door, tls } of this.#doors) renew(door, tls, this.#log);
+    for (const { door, tls } of this.#doors) renew(door, tls, this.#clock, this.#log);
   }
 }
 
-function renew(door: TlsDoor, tls: TlsFiles, log: Log): void {
+function renew(door: TlsDoor, tls: TlsFiles, clock: Clock, log: Log): void {
   try {
-    door.renew(readJudged(tls, log));
+    door.renew(readJudged(tls, clock, log));
     log.info('the TLS certificate was read again');
   } catch (error) {
     if (!(error instanceof FatalError)) throw error;
@@ -63,9 +66,9 @@ function renew(door: TlsDoor, tls: TlsFiles, log: Log): void {
 }
 
 /** A pair that fits is served, though clients may refuse it: their clocks may be better than ours. */
-function readJudged(tls: TlsFiles, log: Log): TlsPair {
+function readJudged(tls: TlsFiles, clock: Clock, log: Log): TlsPair {
   const pair = readTlsPair(tls);
-  const problem = certificateProblem(pair);
+  const problem = certificateProblem(pair, clock.now());
   if (problem !== undefined) log.warn(`clients will refuse the TLS certificate ${tls.certificate}: ${problem}`);
   return pair;
 }

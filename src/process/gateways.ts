@@ -2,6 +2,9 @@
 // starts again gets the same sockets and is told which tokens are up, and which never will be.
 import type { ChildProcess } from 'node:child_process';
 import type { FatalCode, FromGateway, GatewayConfig, RootCredentials, ToGateway } from '../config/processes.js';
+import type { MonotonicClock } from '../kernel/clock.js';
+import type { Random } from '../kernel/random.js';
+import type { Timers } from '../kernel/timers.js';
 import { FatalError } from './fatal.js';
 import type { HeldSocket } from './held-socket.js';
 import type { Log } from './log.js';
@@ -14,6 +17,9 @@ export interface GatewaysOptions {
   readonly runFolder: string;
   readonly fork: () => ChildProcess;
   readonly log: Log;
+  readonly clock: MonotonicClock;
+  readonly timers: Timers;
+  readonly random: Random;
   /** What a gateway that starts is told of the tokens. */
   readonly tokenNews: () => readonly ToGateway[];
   /** A gateway asks for a token; `reply` reaches it alone. */
@@ -69,11 +75,14 @@ export class Gateways {
 
   #addLane(number: number): void {
     if (this.#stopping) return;
-    const { runFolder, log, fork } = this.#options;
+    const { runFolder, log, clock, timers, random, fork } = this.#options;
     const gateway: Gateway = new Supervised<ToGateway, FromGateway>({
       name: `gateway ${number}`,
       runFolder,
       log,
+      clock,
+      timers,
+      random,
       fork,
       onStart: () => this.#configure(number),
       onMessage: (message) => this.#heard(number, gateway, message),

@@ -1,7 +1,7 @@
 // Work that is due from time to time (deletion, reconcile …), done by one process at a time over all gateways and hosts: who holds the
 // lease runs it. A job never overlaps itself and never keeps the process alive.
 import type { MonotonicClock } from '../kernel/clock.js';
-import { systemTimers, type Cancel, type Timers } from '../kernel/timers.js';
+import type { Cancel, Timers } from '../kernel/timers.js';
 import type { Lease, LeaseStore } from '../ports/store.js';
 import type { Log } from './log.js';
 
@@ -12,7 +12,7 @@ export interface JobOptions {
   /** Names this process among all that share the store. */
   readonly holder: string;
   readonly clock: MonotonicClock;
-  readonly timers?: Timers;
+  readonly timers: Timers;
   /** What it writes is to be refused once the lease has run out. */
   readonly run: (lease: Lease) => Promise<void>;
   readonly log: Log;
@@ -28,7 +28,7 @@ export interface Job {
  * is logged and tried again at its next turn.
  */
 export function runJob(options: JobOptions): Job {
-  const { name, everyMs, leases, holder, clock, log, timers = systemTimers } = options;
+  const { name, everyMs, leases, holder, clock, log, timers } = options;
   // A holder that dies delays the job by no more than this; one that works longer renews it.
   const ttlMs = Math.max(2 * everyMs, 10_000);
   let stopped = false;

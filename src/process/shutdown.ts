@@ -1,4 +1,5 @@
 // Signals that end the daemon: the first asks it to drain, a later one no longer waits. SIGHUP is one unless there is something to read again.
+import type { MonotonicClock } from '../kernel/clock.js';
 
 /** npm and a terminal both deliver the same Ctrl-C; what comes within this time of the first is its echo. */
 const echoMs = 1_000;
@@ -11,6 +12,7 @@ export function onSignals(
   drain: (signal: string) => void,
   force: (signal: string) => void,
   reload: (() => void) | undefined,
+  clock: MonotonicClock,
 ): () => void {
   let drainingSince: number | undefined;
   const handle = (signal: NodeJS.Signals): void => {
@@ -19,9 +21,9 @@ export function onSignals(
       return;
     }
     if (drainingSince === undefined) {
-      drainingSince = performance.now();
+      drainingSince = clock.monotonicMs();
       drain(signal);
-    } else if (performance.now() - drainingSince > echoMs) {
+    } else if (clock.monotonicMs() - drainingSince > echoMs) {
       force(signal);
     }
   };

@@ -1,6 +1,9 @@
 // One child process that is kept running: started again after a jittered, growing pause whenever it dies, until it is stopped.
 import type { ChildProcess, SendHandle } from 'node:child_process';
-import { createBackoff } from './backoff.js';
+import type { MonotonicClock } from '../kernel/clock.js';
+import type { Random } from '../kernel/random.js';
+import type { Cancel, Timers } from '../kernel/timers.js';
+import { type Backoff, createBackoff } from './backoff.js';
 import type { Log } from './log.js';
 import { forgetChild, recordChild } from './orphans.js';
 
@@ -9,6 +12,9 @@ export interface SupervisedOptions<Out> {
   readonly name: string;
   readonly runFolder: string;
   readonly log: Log;
+  readonly clock: MonotonicClock;
+  readonly timers: Timers;
+  readonly random: Random;
   /** What it throws is the end of a process that never was: another attempt follows. */
   readonly fork: () => ChildProcess;
   /** A process that is neither ready nor gone by then hangs, and is ended. Undefined: it may wait for others. */
@@ -22,17 +28,19 @@ export interface SupervisedOptions<Out> {
 
 export class Supervised<In extends object, Out> {
   readonly #options: SupervisedOptions<Out>;
-  readonly #backoff = createBackoff();
+  readonly #backoff: Backoff;
   readonly #waiting: (() => void)[] = [];
   #child: ChildProcess | undefined;
   #identity: string | undefined;
   #readyAt: number | undefined;
-  #overdue: NodeJS.Timeout | undefined;
-  #restart: NodeJS.Timeout | undefined;
+  #cancelOverdue: Cancel = () => undefined;
+  /** Ends the pause before the next process. */
+  readonly #ending = new AbortController();
   #stopped = false;
 
   constructor(options: SupervisedOptions<Out>) {
     this.#options = options;
+    this.#backoff = createBackoff(() => options.random.bytes(4).readUInt32BE() / 2 ** 32);
   }
 
   start(): void {
@@ -61,8 +69,8 @@ export class Supervised<In extends object, Out> {
 
   /** Tells the back-off that this process works. */
   markReady(): void {
-    this.#readyAt = performance.now();
-    clearTimeout(this.#overdue);
+    this.#readyAt = this.#options.clock.monotonicMs();
+    this.#cancelOverdue();
   }
 
   /** SIGKILL: the only thing that ends a hung native call. A new process follows unless it was stopped. */
@@ -73,7 +81,7 @@ export class Supervised<In extends object, Out> {
   /** Sends `message`, starts nothing any more, resolves when the process is gone. */
   async stop(message: In): Promise<void> {
     this.#stopped = true;
-    clearTimeout(this.#restart);
+    this.#ending.abort();
     if (this.#child === undefined) return;
     const exit = new Promise<void>((resolve) => this.#waiting.push(resolve));
     this.send(message);
@@ -91,32 +99,36 @@ export class Supervised<In extends object, Out> {
   }
 
   #started(pid: number): void {
-    const { name, log, runFolder, startDeadlineMs, onStart } = this.#options;
+    const { name, log, runFolder, timers, startDeadlineMs, onStart } = this.#options;
     this.#attempt(() => {
       this.#identity = recordChild(runFolder, pid);
     });
     log.debug(`${name} started`, { pid });
     if (startDeadlineMs !== undefined) {
-      this.#overdue = setTimeout(() => {
+      this.#cancelOverdue = timers.after(startDeadlineMs, () => {
         log.error(`${name} was not ready after ${startDeadlineMs} ms: ending it`);
         this.kill();
-      }, startDeadlineMs);
+      });
     }
     onStart();
   }
 
   #gone(how: string): void {
-    const { name, log, runFolder } = this.#options;
+    const { name, log, runFolder, clock, timers } = this.#options;
     const identity = this.#identity;
     if (identity !== undefined) this.#attempt(() => forgetChild(runFolder, identity));
     this.#identity = undefined;
     this.#child = undefined;
-    clearTimeout(this.#overdue);
+    this.#cancelOverdue();
     this.#options.onExit();
     if (!this.#stopped) {
-      const pauseMs = this.#backoff.next(this.#readyAt === undefined ? 0 : performance.now() - this.#readyAt);
+      const pauseMs = this.#backoff.next(this.#readyAt === undefined ? 0 : clock.monotonicMs() - this.#readyAt);
       log.warn(`${name} ended (${how}): starting it again in ${pauseMs} ms`);
-      this.#restart = setTimeout(() => this.start(), pauseMs);
+      // It keeps the supervisor alive: between two children nothing else may.
+      timers.sleep(pauseMs, this.#ending.signal).then(
+        () => this.start(),
+        () => undefined,
+      );
     }
     for (const resolve of this.#waiting.splice(0)) resolve();
   }

@@ -3,6 +3,9 @@
 import type { DaemonConfig } from '../config/daemon.js';
 import type { RootCredentials } from '../config/processes.js';
 import { listenersOf } from '../config/schema.js';
+import { systemClock } from '../kernel/clock.js';
+import { systemRandom } from '../kernel/random.js';
+import { systemTimers } from '../kernel/timers.js';
 import { banner } from './banner.js';
 import { removeDevEnv, writeCredentials, writeDevEnv } from './dev-files.js';
 import { forbidDumps } from './dump-limit.js';
@@ -36,7 +39,7 @@ export async function runDaemon(options: DaemonOptions): Promise<boolean> {
     secureRunFolder(home);
     // What a killed predecessor left: a file that says "ready", sockets, perhaps processes.
     removeDevEnv(home);
-    const killed = await awaitOrphans(runFolder(home));
+    const killed = await awaitOrphans(runFolder(home), systemTimers);
     if (killed > 0) options.log.warn(`ended ${killed} process(es) that an earlier daemon left behind`);
     clearRunFolder(home);
     secureHome(home);
@@ -101,7 +104,7 @@ async function supervise(options: DaemonOptions, sockets: Sockets, release: () =
     hosts.killAll();
   };
   const renewTls = config.listen.tls === undefined ? undefined : (): void => gateways.broadcast({ type: 'renew-tls' });
-  const removeHandlers = onSignals(end, force, renewTls);
+  const removeHandlers = onSignals(end, force, renewTls, systemClock);
   hosts.want(config.defaultRegion);
   gateways.start();
 
@@ -131,6 +134,9 @@ function assemble(
     environment: options.environment,
     startDeadlineMs: config.deadlines.startMs,
     log,
+    clock: systemClock,
+    timers: systemTimers,
+    random: systemRandom,
     onReady(region, token) {
       log.info(`token of ${region} is up`, { ...token });
       gateways.broadcast({ type: 'token-ready', region });
@@ -147,6 +153,9 @@ function assemble(
     runFolder: folder,
     fork: () => forkGateway(entry, folder),
     log,
+    clock: systemClock,
+    timers: systemTimers,
+    random: systemRandom,
     tokenNews: () => hosts.news(),
     onTokenWanted(region, reply) {
       const news = hosts.want(region);
@@ -209,12 +218,12 @@ async function drain(
   release: () => void,
 ): Promise<void> {
   const { drainMs } = config.deadlines;
-  const deadline = setTimeout(() => force(`not drained after ${drainMs} ms`), drainMs);
+  const cancelDeadline = systemTimers.after(drainMs, () => force(`not drained after ${drainMs} ms`));
   cleanUp(log, () => removeDevEnv(config.home));
   await gateways.stop();
   release();
   await hosts.stop();
-  clearTimeout(deadline);
+  cancelDeadline();
   cleanUp(log, () => clearRunFolder(config.home));
 }
 

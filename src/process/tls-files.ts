@@ -37,10 +37,10 @@ function isNegotiable({ asymmetricKeyType: type, asymmetricKeyDetails: details }
 }
 
 /** Why clients will not take a certificate that is served, though it fits; undefined: nothing. */
-export function certificateProblem({ cert }: TlsPair): string | undefined {
+export function certificateProblem({ cert }: TlsPair, nowMs: number): string | undefined {
   const { validFrom, validTo } = new X509Certificate(cert);
-  if (Date.parse(validTo) <= Date.now()) return `it was valid until ${validTo}`;
-  return Date.parse(validFrom) > Date.now() ? `it is valid from ${validFrom}` : undefined;
+  if (Date.parse(validTo) <= nowMs) return `it was valid until ${validTo}`;
+  return Date.parse(validFrom) > nowMs ? `it is valid from ${validFrom}` : undefined;
 }
 
 /** Whether clients must be given the certificate itself to trust, because nobody else has signed it. Throws FatalError. */

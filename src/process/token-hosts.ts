@@ -5,6 +5,9 @@ import type { RegionConfig } from '../config/daemon.js';
 import type { FatalCode, FromTokenHost, ToGateway, ToTokenHost, Trouble } from '../config/processes.js';
 import type { TokenInfo } from '../model/token-key.js';
 import { type ChildEntry, forkTokenHost } from './entry.js';
+import type { MonotonicClock } from '../kernel/clock.js';
+import type { Random } from '../kernel/random.js';
+import type { Timers } from '../kernel/timers.js';
 import { FatalError } from './fatal.js';
 import { prepareSofthsm } from './home.js';
 import type { Log } from './log.js';
@@ -18,6 +21,9 @@ export interface TokenHostsOptions {
   /** From a host's start until it is ready. */
   readonly startDeadlineMs: number;
   readonly log: Log;
+  readonly clock: MonotonicClock;
+  readonly timers: Timers;
+  readonly random: Random;
   readonly onReady: (region: string, token: TokenInfo) => void;
   /** The host is away, whether it had been ready or not. */
   readonly onDown: (news: TokenNews) => void;
@@ -96,13 +102,16 @@ export class TokenHosts {
   }
 
   #supervise(config: RegionConfig, slot: () => Slot): Slot['host'] {
-    const { runFolder, log, entry, startDeadlineMs } = this.#options;
+    const { runFolder, log, clock, timers, random, entry, startDeadlineMs } = this.#options;
     const { region } = config;
     const environment = { ...this.#options.environment, ...config.environment };
     return new Supervised<ToTokenHost, FromTokenHost>({
       name: `token host ${region}`,
       runFolder,
       log,
+      clock,
+      timers,
+      random,
       startDeadlineMs,
       fork: () => {
         this.#prepare(slot(), config);

@@ -1,4 +1,5 @@
 // The verification beside a working lane: it sees what was changed in old files, holds nothing up, and raises no false alarm.
+import { systemTimers } from '../../src/kernel/timers.js';
 import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -27,6 +28,7 @@ function begin(
     directory,
     own: { lane: 0, lastSeq: () => 0 },
     clock: { now: () => Date.UTC(2026, 10, 27) },
+    timers: systemTimers,
     onDamage: (finding) => findings.push(finding),
     bytesPerSecond: 1e9,
     ...options,

@@ -1,4 +1,6 @@
 // What the audit tests share: a folder of their own, records to append, and the lane's lines read without the project's code.
+import { systemRandom } from '../../src/kernel/random.js';
+import { systemTimers } from '../../src/kernel/timers.js';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,7 +25,14 @@ export function ownFolder(): string {
 }
 
 export async function open(directory: string, options: Partial<AuditLaneOptions> = {}): Promise<AuditLane> {
-  const lane = await openAuditLane({ directory, lane: 0, clock: systemClock, ...options });
+  const lane = await openAuditLane({
+    directory,
+    lane: 0,
+    clock: systemClock,
+    timers: systemTimers,
+    random: systemRandom,
+    ...options,
+  });
   lanes.push(lane);
   return lane;
 }

@@ -1,4 +1,6 @@
 // Appends records for ever and prints the number of each that was acknowledged; killed by the test.
+import { systemTimers } from '../../dist/kernel/timers.js';
+import { systemRandom } from '../../dist/kernel/random.js';
 import { openAuditLane } from '../../dist/audit/lane.js';
 
 const [directory, first, segmentBytes] = process.argv.slice(2);
@@ -6,6 +8,8 @@ const lane = await openAuditLane({
   directory,
   lane: 0,
   clock: { now: () => Date.now() },
+  timers: systemTimers,
+  random: systemRandom,
   segmentBytes: Number(segmentBytes),
 });
 let next = Number(first);

@@ -1,4 +1,5 @@
 // The doors of one server, in this process: its time limits hold and its drain is orderly whichever way a connection came in.
+import { systemClock } from '../../src/kernel/clock.js';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { type AddressInfo, connect, type Socket } from 'node:net';
@@ -49,6 +50,7 @@ beforeEach(async () => {
       ['port', port!.handle],
       ['file', file!.handle],
     ]),
+    systemClock,
     createLog('test', 'text', 'error'),
   );
   const limits = { all: 4, ofSource: 3 };

@@ -262,7 +262,8 @@ describe('a process that dies', () => {
       place.turn('fatal-us-east-1', code);
       process.kill(place.starts('token-host')[0]!.pid, 'SIGKILL');
       await until(() => place.events().some(({ heard }) => heard?.region === 'us-east-1' && heard.broken === true));
-      expect(daemon.errors()).toContain(`${code} of us-east-1: do this`);
+      // The gateway may hear of it before the line has come through the pipe.
+      await until(() => daemon.errors().includes(`${code} of us-east-1: do this`));
       expect(place.starts('token-host')).toHaveLength(2);
       expect(await daemon.stop()).toBe(0);
       place.expectNothingLeft();

@@ -1,4 +1,7 @@
 // A whole gateway in this process on in-memory ports, listening on a port of its own, and SDK clients for it.
+import { ConnectionTable } from '../../src/facades/aws-json/connections.js';
+import { systemTimers } from '../../src/kernel/timers.js';
+import { systemClock } from '../../src/kernel/clock.js';
 import type { AddressInfo } from 'node:net';
 import * as kms from '@aws-sdk/client-kms';
 import { afterAll } from 'vitest';
@@ -47,7 +50,16 @@ export async function startLine(limits: Partial<Limits> = {}) {
     });
   }
   const doubt: { clock: string | undefined } = { clock: undefined };
-  const base = { store, audit, clock, clockDoubt: () => doubt.clock, random: systemRandom, life: 'life', token };
+  const base = {
+    store,
+    audit,
+    clock,
+    clockDoubt: () => doubt.clock,
+    random: systemRandom,
+    timers: systemTimers,
+    life: 'life',
+    token,
+  };
   const services: Services = { ...base, countMessage: createMessageCount(base) };
   const authenticator = createAuthenticator({
     credentials: store.credentials,
@@ -60,6 +72,8 @@ export async function startLine(limits: Partial<Limits> = {}) {
   const budgets = new Budgets({ ...noLimits, ...limits }, (budget) => throttled.push(budget));
   const server = createAwsJsonServer({
     authenticator,
+    connections: new ConnectionTable({ clock: systemClock }),
+    timers: systemTimers,
     line: { services, budgets, defaultRegion: 'us-east-1', fault: (error) => faults.push(error) },
     started: () => undefined,
     ended: () => undefined,

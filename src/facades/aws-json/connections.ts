@@ -1,6 +1,7 @@
 // The connections of the endpoint, and whom to let go when there are too many: until a signature was good on it, a connection is a stranger's,
 // which is short-lived and the first to go. What strangers hold together is bounded by their number.
 import type { Socket } from 'node:net';
+import type { MonotonicClock } from '../../kernel/clock.js';
 import { sourceOf } from '../../kernel/source.js';
 import { Strangers } from '../../kernel/strangers.js';
 
@@ -106,34 +107,29 @@ export interface ConnectionTableOptions {
   readonly limits?: ConnectionLimits;
   /** Told of each connection that is dropped. */
   readonly dropped?: (reason: DropReason) => void;
-  /** Monotonic, milliseconds. */
-  readonly nowMs?: () => number;
+  readonly clock: MonotonicClock;
 }
 
 export class ConnectionTable {
   readonly #limits: ConnectionLimits;
   readonly #told: (reason: DropReason) => void;
-  readonly #nowMs: () => number;
+  readonly #clock: MonotonicClock;
   readonly #all = new Map<Socket, Connection>();
   readonly #unproven: Strangers<Connection>;
   readonly #dropped = Object.fromEntries(dropReasons.map((reason) => [reason, 0])) as Record<DropReason, number>;
   #crowdedAtMs: number | undefined;
 
-  constructor({
-    limits = usualLimits,
-    dropped = () => undefined,
-    nowMs = () => performance.now(),
-  }: ConnectionTableOptions = {}) {
+  constructor({ limits = usualLimits, dropped = () => undefined, clock }: ConnectionTableOptions) {
     this.#limits = limits;
     this.#unproven = new Strangers({ all: limits.unproven, ofSource: limits.unprovenOfSource });
     this.#told = dropped;
-    this.#nowMs = nowMs;
+    this.#clock = clock;
   }
 
   /** Takes a new connection in, at the cost of an older one where there is no room. Undefined: it is closed itself. */
   add(socket: Socket): Connection | undefined {
     const { connections } = this.#limits;
-    const connection = new Connection(socket, this, this.#nowMs());
+    const connection = new Connection(socket, this, this.#clock.monotonicMs());
     const ofSource = this.#unproven.tooManyOf(connection.source);
     if (ofSource !== undefined) this.drop(ofSource, 'too-many-of-source');
     const { oldest } = this.#unproven;
@@ -171,7 +167,7 @@ export class ConnectionTable {
   /** Counts one that was dropped, here or before it came into the table. */
   count(reason: DropReason): void {
     this.#dropped[reason] += 1;
-    if (!ofTime.has(reason)) this.#crowdedAtMs = this.#nowMs();
+    if (!ofTime.has(reason)) this.#crowdedAtMs = this.#clock.monotonicMs();
     this.#told(reason);
   }
 
@@ -182,7 +178,7 @@ export class ConnectionTable {
 
   /** Tells `late` of strangers whose time is up and none of whose calls is in the line; it is to close them. */
   sweep(late: (connection: Connection) => void): void {
-    const dueMs = this.#nowMs() - this.#limits.firstSignatureMs;
+    const dueMs = this.#clock.monotonicMs() - this.#limits.firstSignatureMs;
     for (const connection of this.#unproven) {
       if (connection.sinceMs > dueMs) break;
       if (connection.callsInLine > 0 || connection.isFinished) continue;
@@ -199,7 +195,7 @@ export class ConnectionTable {
       open: this.#all.size,
       unproven: this.#unproven.size,
       dropped: { ...this.#dropped },
-      crowdedMsAgo: this.#crowdedAtMs === undefined ? undefined : this.#nowMs() - this.#crowdedAtMs,
+      crowdedMsAgo: this.#crowdedAtMs === undefined ? undefined : this.#clock.monotonicMs() - this.#crowdedAtMs,
     };
   }
 

@@ -1,4 +1,5 @@
 // The AWS endpoint: this protocol on the port and on the UNIX socket, which lead into one server.
+import type { Timers } from '../../kernel/timers.js';
 import type { Line } from '../../pipeline/perform.js';
 import type { Authenticator } from '../../ports/authenticator.js';
 import type { Addresses, Facade, HandshakeRules } from '../../ports/facade.js';
@@ -11,12 +12,13 @@ export interface AwsJsonCore {
   /** Of header-signed POSTs to "/". */
   readonly authenticator: Authenticator;
   readonly connections: ConnectionTable;
+  readonly timers: Timers;
   readonly meter: Pick<AwsJsonOptions, 'started' | 'ended'>;
 }
 
 export const awsJson: Facade<AwsJsonCore> = {
-  async listen({ addresses, line, authenticator, connections, meter }) {
-    const server = createAwsJsonServer({ line, authenticator, connections, ...meter });
+  async listen({ addresses, line, authenticator, connections, timers, meter }) {
+    const server = createAwsJsonServer({ line, authenticator, connections, timers, ...meter });
     // Who is at its handshake is a stranger too, and not in the table of connections yet.
     const handshakes: HandshakeRules = {
       limits: { all: usualLimits.unproven, ofSource: usualLimits.unprovenOfSource },

@@ -4,18 +4,20 @@ import { IncomingMessage, type ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { DrainableServer } from '../../kernel/drainable-server.js';
 import { BridgeError, type ErrorCode } from '../../kernel/errors.js';
+import type { Timers } from '../../kernel/timers.js';
 import { asBridgeError, perform, type Line, type Outcome } from '../../pipeline/perform.js';
 import type { Authenticator, Claim } from '../../ports/authenticator.js';
 import { BodyBudget, discard, isTooLarge, noBody, receive, throttled, tooLarge } from './body.js';
 import { answerOf, JsonCall, statedBytesOf } from './call.js';
-import { type Connection, ConnectionTable } from './connections.js';
+import type { Connection, ConnectionTable } from './connections.js';
 import { headRefusal, mostHeaderBytes, mostHeaders } from './head.js';
 import { late, refusalOf, writeLast } from './unparsed.js';
 
 export interface AwsJsonOptions {
   readonly line: Line;
   readonly authenticator: Authenticator;
-  readonly connections?: ConnectionTable;
+  readonly connections: ConnectionTable;
+  readonly timers: Timers;
   /** Told of each call as it comes in, and of its end with the registry's name of its operation or `unknown`. */
   readonly started: () => void;
   readonly ended: (operation: string, outcome: ErrorCode | 'OK') => void;
@@ -39,7 +41,7 @@ const limits = {
 };
 
 export function createAwsJsonServer(options: AwsJsonOptions): DrainableServer {
-  const { connections = new ConnectionTable() } = options;
+  const { connections, timers } = options;
   const server = new DrainableServer(limits);
   server.maxHeadersCount = mostHeaders + 1;
   const budgets = { unproven: new BodyBudget(mostHeldBytes.unproven), proven: new BodyBudget(mostHeldBytes.proven) };
@@ -59,9 +61,10 @@ export function createAwsJsonServer(options: AwsJsonOptions): DrainableServer {
       void answerUnparsed(facade, request, connection, new BridgeError('UnknownOperationException'));
   });
   refuseUnparsed(facade);
-  const sweeping = setInterval(() => connections.sweep((connection) => refuseLate(facade, connection)), sweepEveryMs);
-  server.once('close', () => clearInterval(sweeping));
-  sweeping.unref();
+  server.once(
+    'close',
+    timers.every(sweepEveryMs, () => connections.sweep((connection) => refuseLate(facade, connection))),
+  );
   return server;
 }
 
@@ -135,7 +138,7 @@ async function answer(
     tell(options, incoming, outcome);
     const { status, headers, text } = answerOf(outcome);
     const isStranger = !connection.proven && server.lastAnswerOn(request.socket) === response;
-    if (isLast || isStranger) finish(connection, request, headers);
+    if (isLast || isStranger) finish(options.timers, connection, request, headers);
     response.writeHead(status, headers).end(text);
   } finally {
     connection.calls -= 1;
@@ -145,7 +148,7 @@ async function answer(
 }
 
 /** The answer is the connection's last one. */
-function finish(connection: Connection, request: IncomingMessage, headers: string[]): void {
+function finish(timers: Timers, connection: Connection, request: IncomingMessage, headers: string[]): void {
   const { socket } = connection;
   connection.isFinished = true;
   headers.push('Connection', 'close');
@@ -155,8 +158,10 @@ function finish(connection: Connection, request: IncomingMessage, headers: strin
     socket.end();
     // Chunks cost more to read than to send: they are left where they are.
     if (statedBytesOf(request) !== undefined) socket.resume();
-    const lingering = setTimeout(() => socket.destroy(), lingerMs).unref();
-    socket.once('close', () => clearTimeout(lingering));
+    socket.once(
+      'close',
+      timers.after(lingerMs, () => socket.destroy()),
+    );
   };
 }
 
@@ -180,7 +185,7 @@ function refuseUnparsed(facade: Facade): void {
     // Node would close it as soon as the client has said all he wants to say.
     socket.removeAllListeners('end');
     // What came before it in the same packet is a call by then.
-    setImmediate(() => void answerUnparsed(facade, new IncomingMessage(socket), connection, refusal));
+    facade.options.timers.soon(() => void answerUnparsed(facade, new IncomingMessage(socket), connection, refusal));
   });
 }
 
@@ -208,7 +213,7 @@ async function answerUnparsed(
     const incoming = new JsonCall(request, connection, refusal, noBody);
     const outcome = await perform(options.line, incoming);
     tell(options, incoming, outcome);
-    if (last === undefined) writeLast(socket, answerOf(outcome));
+    if (last === undefined) writeLast(socket, answerOf(outcome), options.line.services.clock.now());
   } finally {
     server.end(request);
   }

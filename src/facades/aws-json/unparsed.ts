@@ -20,10 +20,10 @@ export function refusalOf(error: NodeJS.ErrnoException, connection: Connection):
 }
 
 /** Writes the answer and closes the connection when it has left. */
-export function writeLast(socket: Socket, { status, headers, text }: Answer): void {
+export function writeLast(socket: Socket, { status, headers, text }: Answer, nowMs: number): void {
   let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
   for (let i = 0; i < headers.length; i += 2) head += `${headers[i] ?? ''}: ${headers[i + 1] ?? ''}\r\n`;
-  head += `Date: ${new Date().toUTCString()}\r\nConnection: close\r\n\r\n`;
+  head += `Date: ${new Date(nowMs).toUTCString()}\r\nConnection: close\r\n\r\n`;
   if (socket.writable) socket.write(head + text);
   socket.destroySoon();
 }

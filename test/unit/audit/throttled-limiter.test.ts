@@ -1,4 +1,5 @@
 // A flood of throttled calls: a record a second for each account, the rest counted for each apart, and no count lost.
+import { systemTimers } from '../../../src/kernel/timers.js';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { serviceEvents } from '../../../src/audit/service-event.js';
 import { ThrottledLimiter } from '../../../src/audit/throttled-limiter.js';
@@ -19,6 +20,7 @@ beforeEach(() => {
     appendOwn: async (record) => void own.push(record),
     event: serviceEvents(clock, systemRandom, 'us-west-2'),
     clock,
+    timers: systemTimers,
   });
 });
 afterEach(() => vi.useRealTimers());

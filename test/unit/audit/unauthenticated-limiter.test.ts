@@ -1,4 +1,5 @@
 // A flood of unauthenticated requests: a few records a second and an hour, everything else counted, in bounded memory, and no count lost.
+import { systemTimers } from '../../../src/kernel/timers.js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { UnauthenticatedLimiter } from '../../../src/audit/unauthenticated-limiter.js';
 import { serviceEvents } from '../../../src/audit/service-event.js';
@@ -32,6 +33,7 @@ beforeEach(() => {
     },
     event: serviceEvents(clock, systemRandom, 'us-west-2'),
     clock,
+    timers: systemTimers,
   });
 });
 afterEach(() => vi.useRealTimers());

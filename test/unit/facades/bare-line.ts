@@ -1,4 +1,6 @@
 // The AWS façade on in-memory ports whose server the test holds, and sockets on which it is spoken to by hand.
+import { systemTimers } from '../../../src/kernel/timers.js';
+import { systemClock } from '../../../src/kernel/clock.js';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { createAuthenticator } from '../../../src/authn/authenticate.js';
 import { rootTarget } from '../../../src/authn/target.js';
@@ -8,7 +10,7 @@ import { type RawAnswer, bytesOf, exchange, parseAnswer, signed } from '../../su
 import { accounts, region, startLine } from '../../support/line.js';
 
 /** `hurry`: Node looks for requests that take too long every few milliseconds, and gives them no time. */
-export async function startBareLine({ hurry = false, connections = new ConnectionTable() } = {}) {
+export async function startBareLine({ hurry = false, connections = new ConnectionTable({ clock: systemClock }) } = {}) {
   const line = await startLine();
   const authenticator = createAuthenticator({
     credentials: line.store.credentials,
@@ -28,6 +30,7 @@ export async function startBareLine({ hurry = false, connections = new Connectio
     },
     authenticator,
     connections,
+    timers: systemTimers,
     started: () => (started += 1),
     ended: (operation, outcome) => outcomes.push(`${operation} ${outcome}`),
   });

@@ -15,7 +15,11 @@ const limits = { connections: 10, unproven: 6, unprovenOfSource: 3, unprovenCall
 function aTable() {
   const dropped: DropReason[] = [];
   let nowMs = 0;
-  const table = new ConnectionTable({ limits, dropped: (reason) => dropped.push(reason), nowMs: () => nowMs });
+  const table = new ConnectionTable({
+    limits,
+    dropped: (reason) => dropped.push(reason),
+    clock: { monotonicMs: () => nowMs },
+  });
   const add = (address: string | undefined, bytesRead = 0): Connection =>
     table.add(Object.assign(new PassThrough(), { remoteAddress: address, bytesRead }) as unknown as Socket)!;
   return { table, dropped, add, pass: (ms: number) => (nowMs += ms) };

@@ -187,7 +187,10 @@ describe('a connection', () => {
   it('of a stranger who has begun to speak ends in time, with an answer and a record', async () => {
     await line.close();
     let nowMs = 0;
-    const connections = new ConnectionTable({ limits: { ...usualLimits, firstSignatureMs: 30 }, nowMs: () => nowMs });
+    const connections = new ConnectionTable({
+      limits: { ...usualLimits, firstSignatureMs: 30 },
+      clock: { monotonicMs: () => nowMs },
+    });
     line = await startBareLine({ connections });
     const slow = await line.speaker();
     const half = await line.speaker();

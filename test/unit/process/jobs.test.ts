@@ -1,4 +1,5 @@
 // Jobs: one holder at a time, never two runs at once, and an end that waits for the current run. Time is vitest's.
+import { systemTimers } from '../../../src/kernel/timers.js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { runJob } from '../../../src/process/jobs.js';
 import type { Log } from '../../../src/process/log.js';
@@ -13,7 +14,7 @@ const log: Log = {
 const clock = { monotonicMs: () => performance.now() };
 const lease = { name: 'deletion', holder: 'a', token: 1 };
 const always = { take: () => Promise.resolve(lease) };
-const settings = { name: 'deletion', everyMs: 1_000, leases: always, holder: 'a', clock, log };
+const settings = { name: 'deletion', everyMs: 1_000, leases: always, holder: 'a', clock, timers: systemTimers, log };
 
 beforeEach(() => {
   vi.useFakeTimers();
