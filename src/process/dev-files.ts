@@ -28,11 +28,9 @@ export const adminUrl = (port: number): string => `http://127.0.0.1:${port}`;
 /** The values have no character that a shell reads as anything but itself, or are quoted. */
 export function writeDevEnv(home: string, endpoint: Endpoint, root: RootCredentials): void {
   const url = endpointUrl(endpoint);
+  // Of what is served alone: other services' clients would get answers they cannot read.
   const lines = [
     `AWS_ENDPOINT_URL_KMS=${url}`,
-    `AWS_ENDPOINT_URL_STS=${url}`,
-    `AWS_ENDPOINT_URL_IAM=${url}`,
-    `AWS_ENDPOINT_URL_CLOUDTRAIL=${url}`,
     `AWS_ACCESS_KEY_ID=${root.accessKeyId}`,
     `AWS_SECRET_ACCESS_KEY=${root.secretAccessKey}`,
     `AWS_REGION=${endpoint.region}`,

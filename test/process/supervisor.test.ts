@@ -16,9 +16,6 @@ describe('a start', () => {
     const url = `http://127.0.0.1:${new URL(env['AWS_ENDPOINT_URL_KMS']!).port}`;
     expect(Object.entries(env)).toEqual([
       ['AWS_ENDPOINT_URL_KMS', url],
-      ['AWS_ENDPOINT_URL_STS', url],
-      ['AWS_ENDPOINT_URL_IAM', url],
-      ['AWS_ENDPOINT_URL_CLOUDTRAIL', url],
       ['AWS_ACCESS_KEY_ID', 'AKIATEST0'],
       ['AWS_SECRET_ACCESS_KEY', 'secret/of+0'],
       ['AWS_REGION', 'us-east-1'],
