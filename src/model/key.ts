@@ -1,8 +1,9 @@
 // A KMS key as the daemon knows it: metadata and the names of its backing keys. The material itself is in the token and nowhere else.
 import { keyArn } from '../kernel/arn.js';
 import type { Strategy } from './ciphertext-blob.js';
+import type { KeySpec, KeyUsage } from './key-specs.js';
 
-/** AWS's KeyState, as far as symmetric keys made in the token can reach it. */
+/** AWS's KeyState, as far as keys made in the token can reach it. */
 export type KeyState = 'Creating' | 'Enabled' | 'Disabled' | 'PendingDeletion' | 'Unavailable';
 
 export interface Tag {
@@ -14,7 +15,8 @@ export interface Tag {
 export interface BackingKey {
   /** KeyMaterialId, 64 hex digits. Its first 16 bytes are the object's CKA_ID and stand in each ciphertext. */
   readonly materialId: string;
-  readonly strategy: Strategy;
+  /** Undefined when it makes no ciphertexts of ours. */
+  readonly strategy?: Strategy | undefined;
   readonly createdAtMs: number;
 }
 
@@ -29,8 +31,8 @@ export interface Key extends KeyRef {
   readonly status: 'creating' | 'enabled' | 'disabled' | 'pendingDeletion' | 'deleting';
   /** Set by the reconcile after a start when the token no longer holds an object of this key; the key then shows as Unavailable. */
   readonly materialMissing: boolean;
-  readonly spec: 'SYMMETRIC_DEFAULT';
-  readonly usage: 'ENCRYPT_DECRYPT';
+  readonly spec: KeySpec;
+  readonly usage: KeyUsage;
   readonly description: string;
   readonly createdAtMs: number;
   readonly deletionAtMs: number | undefined;

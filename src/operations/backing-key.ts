@@ -2,6 +2,7 @@
 // in the token is never destroyed because of a row, which may be an older one put back: only after a record in the token itself.
 import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, ckaIdOf, type BackingKey, type Key } from '../model/key.js';
+import { keySpecRow } from '../model/key-specs.js';
 import { NothingMade, theDaemon, type Asker } from '../ports/token.js';
 import type { Lease } from '../ports/store.js';
 import type { Services } from './define.js';
@@ -22,7 +23,7 @@ export async function generatePending(
   const materialId = key.pendingMaterialId;
   if (materialId === undefined) throw new Error('no material was announced');
   try {
-    await services.token(key.region, asker).generateKey(ckaIdOf(materialId), 'AES_256');
+    await services.token(key.region, asker).generateKey(ckaIdOf(materialId), keySpecRow(key.spec).token);
   } catch (error) {
     if (isNothingMade(error)) await nothingMade();
     throw error;
@@ -42,7 +43,8 @@ export async function isPendingMade(services: Services, key: Key): Promise<boole
 
 /** Records announced material as current. It may be repeated after a crash. */
 export async function adopt(services: Services, key: Key, materialId: string): Promise<Key> {
-  const backingKey: BackingKey = { materialId, strategy: 'gcm-host-iv', createdAtMs: services.clock.now() };
+  const { strategy } = keySpecRow(key.spec);
+  const backingKey: BackingKey = { materialId, strategy, createdAtMs: services.clock.now() };
   return services.store.keys.update(key, (row) => {
     if (row.pendingMaterialId !== materialId) return row;
     return {

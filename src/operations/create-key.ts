@@ -1,12 +1,13 @@
-// CreateKey: symmetric keys, born in the token.
+// CreateKey: a key of any served spec, born in the token.
 import { BridgeError } from '../kernel/errors.js';
 import { keyArn } from '../kernel/arn.js';
 import type { Key } from '../model/key.js';
+import { isKeySpec, isUsageOf, keySpecRow, type KeySpec, type KeyUsage } from '../model/key-specs.js';
 import { defaultKeyPolicy, parseKeyPolicy } from '../policy/document.js';
 import { decide } from '../policy/decide.js';
 import { generatePending, newMaterialId } from './backing-key.js';
 import { boolean, required, structure, text, withDefault, type Structure, type ValueOf } from '../shapes/shape.js';
-import { define, type Asked } from './define.js';
+import { define, type Asked, type Services } from './define.js';
 import { keyMetadata, keyMetadataShape } from './key-metadata.js';
 import * as member from './members.js';
 import * as on from './resources.js';
@@ -69,7 +70,8 @@ export const createKey = define({
   },
   made: ({ KeyMetadata }) => ({ accountId: KeyMetadata.AWSAccountId, arn: KeyMetadata.Arn }),
   check: (input, asked) => {
-    requireSupported(input);
+    kindOf(input);
+    requireServed(input);
     requireValidTags(input.Tags);
     if (input.Policy !== undefined) requireNoLockout(input.Policy, input.BypassPolicyLockoutSafetyCheck, asked);
   },
@@ -84,8 +86,7 @@ export const createKey = define({
       keyId: services.random.uuid(),
       status: 'creating',
       materialMissing: false,
-      spec: 'SYMMETRIC_DEFAULT',
-      usage: 'ENCRYPT_DECRYPT',
+      ...kindOf(input),
       description: input.Description,
       createdAtMs: nowMs,
       deletionAtMs: undefined,
@@ -95,13 +96,15 @@ export const createKey = define({
       pendingMaterialId: newMaterialId(services),
       life: services.life,
     };
+    await requireCapable(services, region, accountId, row.spec);
     await services.store.keys.insert(row);
     const key = await generatePending(services, row, accountId, () => services.store.keys.remove(row));
     return { KeyMetadata: keyMetadata(key) };
   },
 });
 
-function requireSupported(input: CreateKeyInput): void {
+/** Throws ValidationException when they do not go together, UnsupportedOperationException for a spec that is not served. */
+function kindOf(input: CreateKeyInput): { readonly spec: KeySpec; readonly usage: KeyUsage } {
   if (input.KeySpec !== undefined && input.CustomerMasterKeySpec !== undefined) {
     throw new BridgeError(
       'ValidationException',
@@ -115,10 +118,20 @@ function requireSupported(input: CreateKeyInput): void {
       'You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.',
     );
   }
-  if (spec !== 'SYMMETRIC_DEFAULT') throw unsupported(`KeySpec ${spec}`);
-  if (input.KeyUsage !== undefined && input.KeyUsage !== 'ENCRYPT_DECRYPT') {
-    throw new BridgeError('ValidationException', `KeyUsage ${input.KeyUsage} is not compatible with KeySpec ${spec}`);
-  }
+  if (!isKeySpec(spec)) throw unsupported(`KeySpec ${spec}`);
+  const usage = input.KeyUsage ?? 'ENCRYPT_DECRYPT';
+  if (isUsageOf(spec, usage)) return { spec, usage };
+  throw new BridgeError('ValidationException', `KeyUsage ${usage} is not compatible with KeySpec ${spec}`);
+}
+
+/** UnsupportedOperationException when the Region's token cannot do what keys of the spec are for. */
+async function requireCapable(services: Services, region: string, accountId: string, spec: KeySpec): Promise<void> {
+  const { algorithms } = await services.token(region, accountId).info();
+  const { needs } = keySpecRow(spec);
+  if (!algorithms.includes(needs)) throw unsupported(`KeySpec ${spec}, for which the token must do ${needs},`);
+}
+
+function requireServed(input: CreateKeyInput): void {
   if (input.Origin !== 'AWS_KMS') throw unsupported(`Origin ${input.Origin}`);
   if (input.CustomKeyStoreId !== undefined) throw unsupported('CustomKeyStoreId');
   if (input.XksKeyId !== undefined) throw unsupported('XksKeyId');

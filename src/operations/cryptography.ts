@@ -7,20 +7,11 @@ import type { EncryptionContext } from '../model/encryption-context.js';
 import { arnOfKey, type Key } from '../model/key.js';
 import { isNull, validationMessage } from '../shapes/constraints.js';
 import { required, structure, type Structure, type ValueOf } from '../shapes/shape.js';
+import { requireAlgorithm } from './algorithm.js';
 import { opening, sealing } from './material.js';
 import { define, type Call } from './define.js';
 import * as member from './members.js';
 import * as on from './resources.js';
-
-/** `Algorithm A is incompatible with key spec S.` */
-export function requireSymmetric(algorithm: string, keySpec: string): void {
-  if (algorithm !== 'SYMMETRIC_DEFAULT') {
-    throw new BridgeError(
-      'InvalidKeyUsageException',
-      `Algorithm ${algorithm} is incompatible with key spec ${keySpec}.`,
-    );
-  }
-}
 
 /** Nitro attestation is not served: a caller who asks for it must not get a plaintext instead. */
 export function refuseRecipient(recipient: object | undefined): void {
@@ -48,7 +39,12 @@ export const encrypt = define({
     DryRun: member.dryRun,
   }),
   resources: {
-    key: on.key('kms:Encrypt', 'KeyId', { accepts: 'usable', aliases: true, conditions: encryptionConditions }),
+    key: on.key('kms:Encrypt', 'KeyId', {
+      accepts: 'usable',
+      usage: 'ENCRYPT_DECRYPT',
+      aliases: true,
+      conditions: encryptionConditions,
+    }),
   },
   output: structure({
     CiphertextBlob: required(member.ciphertextBlob),
@@ -58,7 +54,7 @@ export const encrypt = define({
   // AWS's Encrypt names the material in the record alone.
   noted: { KeyMaterialId: required(member.keyMaterialId) },
   record: { request: ['KeyId', 'EncryptionContext', 'EncryptionAlgorithm', 'DryRun'], additional: ['KeyMaterialId'] },
-  check: (input, { keys }) => requireSymmetric(input.EncryptionAlgorithm, keys.key.spec),
+  check: (input, { keys }) => requireAlgorithm(keys.key, input.EncryptionAlgorithm),
   run: async (input, call) => {
     const { key, material } = await sealing(call.services, call.keys.key);
     const aad = material.aad(input.EncryptionContext);
@@ -109,7 +105,7 @@ export const decrypt = define({
     additional: ['KeyMaterialId'],
   },
   check: (input, { keys }) => {
-    requireSymmetric(input.EncryptionAlgorithm, keys.key.spec);
+    requireAlgorithm(keys.key, input.EncryptionAlgorithm);
     refuseRecipient(input.Recipient);
     if (!ignoresCiphertext(input)) opening(keys.key, partsOf(input));
   },
@@ -163,6 +159,7 @@ export const reEncrypt = define({
     }),
     destination: on.key('kms:ReEncryptTo', 'DestinationKeyId', {
       accepts: 'usable',
+      usage: 'ENCRYPT_DECRYPT',
       aliases: true,
       conditions: {
         'kms:EncryptionAlgorithm': 'DestinationEncryptionAlgorithm',
@@ -185,8 +182,8 @@ export const reEncrypt = define({
     additional: ['SourceKeyMaterialId', 'DestinationKeyMaterialId'],
   },
   check: (input, { keys }) => {
-    requireSymmetric(input.SourceEncryptionAlgorithm, keys.source.spec);
-    requireSymmetric(input.DestinationEncryptionAlgorithm, keys.destination.spec);
+    requireAlgorithm(keys.source, input.SourceEncryptionAlgorithm);
+    requireAlgorithm(keys.destination, input.DestinationEncryptionAlgorithm);
     if (!ignoresCiphertext(input)) opening(keys.source, partsOf(input));
   },
   rehearse: (input, call) => tryToOpen(input, input.SourceEncryptionContext, call.keys.source, call),

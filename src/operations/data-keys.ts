@@ -20,6 +20,7 @@ const dataKeyMembers = {
 
 const dataKeyRules = {
   accepts: 'usable',
+  usage: 'ENCRYPT_DECRYPT',
   aliases: true,
   conditions: { 'kms:EncryptionContext': 'EncryptionContext' },
 } as const;

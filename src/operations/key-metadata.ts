@@ -1,5 +1,6 @@
 // KeyMetadata as CreateKey and DescribeKey answer it.
 import { arnOfKey, keyState, type Key } from '../model/key.js';
+import { algorithmsOf, type KeyUsage } from '../model/key-specs.js';
 import { anyNumber, boolean, list, oneOf, required, structure, text, type ValueOf } from '../shapes/shape.js';
 import * as member from './members.js';
 
@@ -17,10 +18,15 @@ export const keyMetadataShape = structure({
   KeyManager: required(oneOf(['AWS', 'CUSTOMER'])),
   CustomerMasterKeySpec: required(member.customerMasterKeySpec),
   KeySpec: required(member.keySpec),
-  EncryptionAlgorithms: required(list(member.algorithm, anyNumber)),
+  EncryptionAlgorithms: list(member.algorithm, anyNumber),
+  MacAlgorithms: list(member.macAlgorithm, anyNumber),
   MultiRegion: required(boolean),
   CurrentKeyMaterialId: member.keyMaterialId,
 });
+
+/** A key of another usage has no such list. */
+const algorithmsFor = <U extends KeyUsage>({ spec, usage }: Key, listed: U) =>
+  usage === listed ? algorithmsOf(spec, listed) : undefined;
 
 export function keyMetadata(key: Key): ValueOf<typeof keyMetadataShape> {
   const state = keyState(key);
@@ -38,8 +44,9 @@ export function keyMetadata(key: Key): ValueOf<typeof keyMetadataShape> {
     KeyManager: 'CUSTOMER',
     CustomerMasterKeySpec: key.spec,
     KeySpec: key.spec,
-    EncryptionAlgorithms: ['SYMMETRIC_DEFAULT'],
+    EncryptionAlgorithms: algorithmsFor(key, 'ENCRYPT_DECRYPT'),
+    MacAlgorithms: algorithmsFor(key, 'GENERATE_VERIFY_MAC'),
     MultiRegion: false,
-    CurrentKeyMaterialId: key.backingKeys.at(-1)?.materialId,
+    CurrentKeyMaterialId: key.usage === 'ENCRYPT_DECRYPT' ? key.backingKeys.at(-1)?.materialId : undefined,
   };
 }

@@ -14,6 +14,7 @@ export class Material {
   constructor(backing: BackingKey) {
     this.backing = backing;
     this.ckaId = ckaIdOf(backing.materialId);
+    if (backing.strategy === undefined) throw new Error('this material makes no ciphertexts');
     this.header = ciphertextHeader(backing.strategy, this.ckaId);
     this.#emptyAad = ciphertextAad(this.header, {});
   }
@@ -44,13 +45,15 @@ export async function sealing(services: Services, seen: Key): Promise<{ key: Key
 /** The generation of `key` that made the ciphertext. IncorrectKeyException when none did. */
 export function opening(key: Key, parts: CiphertextParts): Material {
   const material = key.backingKeys.map(materialOf).find(({ ckaId }) => ckaId.equals(parts.materialId));
-  if (material === undefined) {
-    throw new BridgeError(
-      'IncorrectKeyException',
-      'The key ID in the request does not identify a CMK that can perform this operation.',
-    );
-  }
+  if (material === undefined) throw incorrectKey();
   // Only a strategy that this material never used can differ here.
   if (!material.header.equals(parts.header)) throw new BridgeError('InvalidCiphertextException');
   return material;
 }
+
+/** The key that is named made no such ciphertext, or could not. */
+export const incorrectKey = (): BridgeError =>
+  new BridgeError(
+    'IncorrectKeyException',
+    'The key ID in the request does not identify a CMK that can perform this operation.',
+  );

@@ -1,4 +1,5 @@
 // The members that several operations share, with the constraints of the AWS KMS service model.
+import { macAlgorithms } from '../model/key-specs.js';
 import {
   blob,
   boolean,
@@ -34,6 +35,8 @@ const mostContextBytes = 8192;
 export const encryptionContext = withDefault(textMap(mostContextBytes), {});
 export const algorithm = oneOf(['SYMMETRIC_DEFAULT', 'RSAES_OAEP_SHA_1', 'RSAES_OAEP_SHA_256', 'SM2PKE']);
 export const encryptionAlgorithm = withDefault(algorithm, 'SYMMETRIC_DEFAULT');
+export const macAlgorithm = oneOf(macAlgorithms);
+export const mac = blob(1, 6144);
 /** KeyMaterialId: 64 hex digits. */
 export const keyMaterialId = text({ min: 64, max: 64, pattern: '^[a-f0-9]+$' });
 export const arn = text({ min: 20, max: 2048 });

@@ -1,5 +1,6 @@
 // The resources that operations touch, as data: the permission each needs, and which members of the input name it.
 import type { Alias, Key } from '../model/key.js';
+import type { KeyUsage } from '../model/key-specs.js';
 import type { Permission } from '../model/permission.js';
 
 /**
@@ -43,6 +44,8 @@ interface KeyResource<M extends string> extends Needs<M> {
   /** Whether AWS accepts an alias here. */
   readonly aliases: boolean;
   readonly accepts: StateRule;
+  /** What the key must be for; undefined: anything. */
+  readonly usage: KeyUsage | undefined;
 }
 
 /** The alias itself, which need not exist yet. */
@@ -93,6 +96,7 @@ export const accountIfGiven = <const M extends string>(
 
 interface KeyRules {
   readonly accepts: StateRule;
+  readonly usage?: KeyUsage;
   readonly aliases?: boolean;
 }
 
@@ -109,9 +113,9 @@ export function key<const M extends string>(permission: Permission, member: M, r
 export function key(
   permission: Permission,
   member: string,
-  { accepts, aliases = false, conditions }: KeyRules & { readonly conditions?: Conditions<string> },
+  { accepts, usage, aliases = false, conditions }: KeyRules & { readonly conditions?: Conditions<string> },
 ): KeyResource<string> {
-  return { kind: 'key', permission, conditions, member, ciphertext: undefined, aliases, accepts };
+  return { kind: 'key', permission, conditions, member, ciphertext: undefined, aliases, accepts, usage };
 }
 
 export const keyOrCiphertext = <const M extends string, const C extends string>(
@@ -119,7 +123,16 @@ export const keyOrCiphertext = <const M extends string, const C extends string>(
   member: M,
   ciphertext: M,
   { accepts, conditions }: ConditionedKeyRules<C>,
-): KeyResource<M | C> => ({ kind: 'key', permission, conditions, member, ciphertext, aliases: true, accepts });
+): KeyResource<M | C> => ({
+  kind: 'key',
+  permission,
+  conditions,
+  member,
+  ciphertext,
+  aliases: true,
+  accepts,
+  usage: 'ENCRYPT_DECRYPT',
+});
 
 export const alias = <const M extends string>(permission: Permission, member: M): AliasResource<M> => ({
   kind: 'alias',

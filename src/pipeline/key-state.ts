@@ -1,7 +1,10 @@
-// Is each key in a state that the operation accepts of it? Asked after authorization (AWS KMS Developer Guide, "Key states of AWS KMS keys").
+// Is each key of the usage and in a state that the operation accepts of it? Asked after authorization, usage first, as AWS does (AWS KMS
+// Developer Guide, "Key states of AWS KMS keys").
 import { BridgeError } from '../kernel/errors.js';
-import { arnOfKey, keyState, type KeyState } from '../model/key.js';
-import type { StateRule } from '../operations/resources.js';
+import { arnOfKey, keyState, type Key, type KeyState } from '../model/key.js';
+import type { AnyOperation } from '../operations/define.js';
+import { incorrectKey } from '../operations/material.js';
+import type { Resource, StateRule } from '../operations/resources.js';
 import type { Resolved } from './resolve.js';
 
 const accepted: Readonly<Record<StateRule, ReadonlySet<KeyState>>> = {
@@ -12,15 +15,29 @@ const accepted: Readonly<Record<StateRule, ReadonlySet<KeyState>>> = {
 };
 
 /**
- * DisabledException (`ARN is disabled.`) or KMSInvalidStateException (`ARN is pending deletion.` …). The key an alias points at now is not
- * asked: an alias may be taken away from a key in any state.
+ * InvalidKeyUsageException (`ARN key usage is U which is not valid for Op.`), or IncorrectKeyException for what a ciphertext was to be opened
+ * with; DisabledException (`ARN is disabled.`) or KMSInvalidStateException (`ARN is pending deletion.` …). The key an alias points at now is
+ * not asked: an alias may be taken away from any key.
  */
-export function checkKeyStates(resources: readonly Resolved[]): void {
+export function checkKeys(operation: AnyOperation, resources: readonly Resolved[]): void {
   for (const { key, resource } of resources) {
     if (key === undefined || resource.kind !== 'key') continue;
+    if (resource.usage !== undefined && resource.usage !== key.usage) throw wrongUsage(operation, key, resource);
     const state = keyState(key);
     if (!accepted[resource.accepts].has(state)) throw refusal(arnOfKey(key), resource.accepts, state);
   }
+}
+
+function wrongUsage(
+  { name }: AnyOperation,
+  key: Key,
+  { ciphertext }: Resource & { readonly kind: 'key' },
+): BridgeError {
+  if (ciphertext !== undefined) return incorrectKey();
+  return new BridgeError(
+    'InvalidKeyUsageException',
+    `${arnOfKey(key)} key usage is ${key.usage} which is not valid for ${name}.`,
+  );
 }
 
 function refusal(arn: string, rule: StateRule, state: KeyState): BridgeError {

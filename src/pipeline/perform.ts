@@ -7,7 +7,7 @@ import { authorize } from './authorize.js';
 import { type AccountBudget, type Budgets, OverBudget } from './budgets.js';
 import { CallRecord } from './call-record.js';
 import type { Incoming } from './incoming.js';
-import { checkKeyStates } from './key-state.js';
+import { checkKeys } from './key-state.js';
 import { resolve } from './resolve.js';
 
 export interface Line {
@@ -40,7 +40,7 @@ export async function perform(line: Line, incoming: Incoming): Promise<Outcome> 
     const resources = record.resources(await resolve(services.store, caller, operation, input, line.fault));
     const { keys, aliases } = authorize(caller, operation, resources, input, line.fault);
     record.authorized();
-    checkKeyStates(resources);
+    checkKeys(operation, resources);
     const { principal, region } = caller;
     const call = { principal, region, accountId: principal.accountId, requestId, nowMs, keys, aliases, services };
     operation.check?.(input, call);
