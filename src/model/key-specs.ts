@@ -23,6 +23,10 @@ interface KeySpecRow {
   readonly strategy: Strategy | undefined;
 }
 
+/** HMAC keys as long as their algorithm's hash (AWS KMS Developer Guide, "HMAC keys in AWS KMS"). */
+const mac = <const T extends string>(token: T, algorithm: MacAlgorithm) =>
+  ({ algorithms: { GENERATE_VERIFY_MAC: [algorithm] }, token, needs: algorithm, strategy: undefined }) as const;
+
 export const keySpecs = {
   SYMMETRIC_DEFAULT: {
     algorithms: { ENCRYPT_DECRYPT: ['SYMMETRIC_DEFAULT'] },
@@ -30,6 +34,10 @@ export const keySpecs = {
     needs: 'AES_256_GCM',
     strategy: 'gcm-host-iv',
   },
+  HMAC_224: mac('HMAC_224', 'HMAC_SHA_224'),
+  HMAC_256: mac('HMAC_256', 'HMAC_SHA_256'),
+  HMAC_384: mac('HMAC_384', 'HMAC_SHA_384'),
+  HMAC_512: mac('HMAC_512', 'HMAC_SHA_512'),
 } as const satisfies Readonly<Record<string, KeySpecRow>>;
 
 export type KeySpec = keyof typeof keySpecs;

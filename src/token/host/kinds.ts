@@ -27,11 +27,15 @@ const aes = { keyType: pkcs11.CKK_AES, generation: { mechanism: pkcs11.CKM_AES_K
 const secret = {
   keyType: pkcs11.CKK_GENERIC_SECRET,
   generation: { mechanism: pkcs11.CKM_GENERIC_SECRET_KEY_GEN },
+  uses: ['CKA_SIGN', 'CKA_VERIFY'],
 } as const;
 
 export const kinds = {
   AES_256: { ...aes, bytes: 32, uses: ['CKA_ENCRYPT', 'CKA_DECRYPT'] },
-  HMAC_256: { ...secret, bytes: 32, uses: ['CKA_SIGN', 'CKA_VERIFY'] },
+  HMAC_224: { ...secret, bytes: 28 },
+  HMAC_256: { ...secret, bytes: 32 },
+  HMAC_384: { ...secret, bytes: 48 },
+  HMAC_512: { ...secret, bytes: 64 },
 } as const satisfies Record<TokenKind, Kind>;
 
 /** For whatever is kept a kind. */
@@ -95,6 +99,15 @@ export const algorithms = {
       ),
     },
   },
+  HMAC_SHA_224: {
+    does: 'mac',
+    name: 'CKM_SHA224_HMAC',
+    mechanism: { mechanism: pkcs11.CKM_SHA224_HMAC },
+    kind: 'HMAC_224',
+    needed: false,
+    bytes: 28,
+    answer: { ...rfc4231Case6, mac: hex('95e9a0db962095adaebe9b2d6f0dbce2d499f112f2d2b7273fa6870e') },
+  },
   HMAC_SHA_256: {
     does: 'mac',
     name: 'CKM_SHA256_HMAC',
@@ -103,6 +116,33 @@ export const algorithms = {
     needed: true,
     bytes: 32,
     answer: { ...rfc4231Case6, mac: hex('60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54') },
+  },
+  HMAC_SHA_384: {
+    does: 'mac',
+    name: 'CKM_SHA384_HMAC',
+    mechanism: { mechanism: pkcs11.CKM_SHA384_HMAC },
+    kind: 'HMAC_384',
+    needed: false,
+    bytes: 48,
+    answer: {
+      ...rfc4231Case6,
+      mac: hex('4ece084485813e9088d2c63a041bc5b44f9ef1012a2b588f3cd11f05033ac4c60c2ef6ab4030fe8296248df163f44952'),
+    },
+  },
+  HMAC_SHA_512: {
+    does: 'mac',
+    name: 'CKM_SHA512_HMAC',
+    mechanism: { mechanism: pkcs11.CKM_SHA512_HMAC },
+    kind: 'HMAC_512',
+    needed: false,
+    bytes: 64,
+    answer: {
+      ...rfc4231Case6,
+      mac: hex(
+        '80b24263c7c1a3ebb71493c1dd7be8b49b46d1f41b4aeec1121b013783f8f352' +
+          '6b56d037e05f2598bd0fd2215d6a1e5295e64f73f63f0aec8b915a985d786598',
+      ),
+    },
   },
 } as const satisfies Record<TokenAlgorithm, Aead | Mac>;
 
