@@ -2,6 +2,7 @@
 // Every call can fail with BridgeError: DependencyTimeout (deadline passed; the effect is unknown), KMSInternal (token host away or token
 // suspect), KeyUnavailable (no key of the right kind with that CKA_ID), DaemonKeyMissing, InvalidCiphertext (tag does not match). Nothing is retried here.
 import { BridgeError } from '../kernel/errors.js';
+import type { MacAlgorithm } from '../model/key-specs.js';
 import type { TokenInfo, TokenKind } from '../model/token-key.js';
 
 /** The token refused to make a key, and certainly made nothing: it may be full. The caller hears KMSInternalException. */
@@ -55,6 +56,10 @@ export interface Token {
   /** `bytes` (1..1024) of the token's randomness, and the same sealed. */
   generateDataKey(ckaId: Buffer, aad: Buffer, bytes: number): Promise<{ plaintext: Buffer; sealed: Sealed }>;
   generateDataKeyWithoutPlaintext(ckaId: Buffer, aad: Buffer, bytes: number): Promise<Sealed>;
+  /** The message's MAC under a key of the algorithm's kind (FIPS 198-1), as long as its hash. */
+  generateMac(ckaId: Buffer, algorithm: MacAlgorithm, message: Buffer): Promise<Buffer>;
+  /** Is it that MAC? Compared in constant time where the key is; a MAC of another length is none. */
+  verifyMac(ckaId: Buffer, algorithm: MacAlgorithm, message: Buffer, mac: Buffer): Promise<boolean>;
   /** 1..1024 bytes from the token's generator. */
   random(bytes: number): Promise<Buffer>;
   /** Makes the daemon's own keys (`daemonKeys`), or finishes what a crash left half made. Fails when both are there. */

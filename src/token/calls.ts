@@ -1,5 +1,6 @@
 // The token's calls, each with its number and what it carries: the one description from which the gateway's end is made, which the host's
 // handlers must match, and which docs/formats/token-ipc.md prints. A call of the port that is not here, or is other here, does not compile.
+import { macAlgorithms } from '../model/key-specs.js';
 import { tokenKinds, type TokenInfo } from '../model/token-key.js';
 import { isDaemonKey, type Token } from '../ports/token.js';
 import {
@@ -44,6 +45,8 @@ const usersCkaId = fixed('id', ckaIdBytes, (value) => {
   if (isDaemonKey(value)) throw new RangeError('the CKA_ID is the daemon’s own');
 });
 const kind = name('kind', tokenKinds);
+const macAlgorithm = name('algorithm', macAlgorithms);
+const message = varying('message');
 const ckaIds = items('ids', ckaId);
 const usersCkaIds = items('ids', usersCkaId);
 
@@ -74,6 +77,12 @@ export const calls = {
     op: 16,
     args: sequence(usersCkaIds, dueAt),
     answer: flag('1 all are gone, 0 the token has no such record and nothing was destroyed'),
+  },
+  generateMac: { op: 17, args: sequence(ckaId, macAlgorithm, message), answer: varying('mac') },
+  verifyMac: {
+    op: 18,
+    args: sequence(ckaId, macAlgorithm, message, varying('mac')),
+    answer: flag('1 it is the message’s MAC, 0 it is not'),
   },
 } as const satisfies { readonly [M in keyof Token]: Call<ArgsOf<M>, AnswerOf<M>> };
 

@@ -35,7 +35,7 @@ export class FakeToken implements Token {
   info: Token['info'] = async () => ({
     label: 'fake',
     serial: '4711',
-    algorithms: ['AES_256_GCM', 'HMAC_SHA_256'],
+    algorithms: ['AES_256_GCM', 'HMAC_SHA_224', 'HMAC_SHA_256', 'HMAC_SHA_384', 'HMAC_SHA_512'],
   });
 
   generateKey: Token['generateKey'] = async (ckaId, kind) => {
@@ -106,6 +106,20 @@ export class FakeToken implements Token {
 
   generateDataKeyWithoutPlaintext: Token['generateDataKeyWithoutPlaintext'] = async (ckaId, aad, bytes) =>
     (await this.generateDataKey(ckaId, aad, bytes)).sealed;
+
+  generateMac: Token['generateMac'] = async (ckaId, algorithm, message) => {
+    takes('generateMac', [ckaId, algorithm, message]);
+    const object = this.objects.get(ckaId.toString('hex'));
+    if (object?.kind !== algorithm.replace('_SHA', '')) throw new BridgeError('KeyUnavailableException');
+    return createHmac(algorithm.replace(/^HMAC_SHA_/, 'sha'), object.value)
+      .update(message)
+      .digest();
+  };
+
+  verifyMac: Token['verifyMac'] = async (ckaId, algorithm, message, mac) => {
+    takes('verifyMac', [ckaId, algorithm, message, mac]);
+    return (await this.generateMac(ckaId, algorithm, message)).equals(mac);
+  };
 
   random: Token['random'] = async (bytes) => {
     takes('random', [bytes]);

@@ -1,7 +1,10 @@
 // The port's contract, on a real SoftHSMv2 token through client and host, and on the fake that other tests use in its place.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { BridgeError } from '../../src/kernel/errors.js';
+import { macAlgorithms } from '../../src/model/key-specs.js';
 import { DaemonKeyMissing, daemonKeys, type Token } from '../../src/ports/token.js';
 import { FakeToken } from '../support/fake-token.js';
+import type { TokenKind } from '../../src/model/token-key.js';
 import type { AccountToken } from './one-account.js';
 import { clientOf, SoftStore } from './soft-token.js';
 
@@ -44,7 +47,7 @@ describe.each([
   it('says who it is and what it can do', async () => {
     const info = await token.info();
     expect(info).toMatchObject({ label: expect.any(String) as string, serial: expect.any(String) as string });
-    expect(info.algorithms).toEqual(['AES_256_GCM', 'HMAC_SHA_256']);
+    expect(info.algorithms).toEqual(['AES_256_GCM', ...macAlgorithms]);
   });
 
   it.each([0, 1, 4096])('opens what it sealed: %i bytes', async (length) => {
@@ -81,22 +84,43 @@ describe.each([
     }
   });
 
-  it('knows no key that is not there, or is of another kind', async () => {
-    const macId = Buffer.from(ckaId);
-    macId.writeUInt8(1, 15);
-    await token.generateKey(macId, 'HMAC_256');
-    for (const id of [absentId, macId]) {
-      await expect(token.encrypt(id, aad, Buffer.alloc(1))).rejects.toEqual(coded('KeyUnavailableException'));
-      await expect(token.decrypt(id, aad, Buffer.alloc(40))).rejects.toEqual(coded('KeyUnavailableException'));
-      await expect(token.generateDataKey(id, aad, 32)).rejects.toEqual(coded('KeyUnavailableException'));
-    }
-    expect([await token.holds(ckaId), await token.holds(macId), await token.holds(absentId)]).toEqual([
-      true,
-      true,
-      false,
-    ]);
-    await expect(token.generateKey(ckaId, 'HMAC_256')).rejects.toEqual(coded('KMSInternalException'));
-  });
+  it.each(macAlgorithms)(
+    'makes %s of messages under a key of its kind, and tells them from others',
+    async (algorithm) => {
+      const bytes = Number(algorithm.slice(-3)) / 8;
+      const macId = Buffer.from(ckaId);
+      macId.writeUInt8(bytes, 15);
+      const kind = `HMAC_${bytes * 8}` as TokenKind;
+      await token.generateKey(macId, kind);
+      for (const message of [Buffer.alloc(0), Buffer.from('message'), Buffer.alloc(4096, 7)]) {
+        const mac = await token.generateMac(macId, algorithm, message);
+        expect(mac).toHaveLength(bytes);
+        expect(await token.verifyMac(macId, algorithm, message, mac)).toBe(true);
+        const changed = Buffer.from(mac);
+        changed.writeUInt8(changed.readUInt8(bytes - 1) ^ 1, bytes - 1);
+        const longer = Buffer.concat([mac, Buffer.of(0)]);
+        for (const wrong of [
+          changed,
+          mac.subarray(1),
+          mac.subarray(0, -1),
+          longer,
+          Buffer.alloc(0),
+          Buffer.alloc(6144),
+        ])
+          expect(await token.verifyMac(macId, algorithm, message, wrong)).toBe(false);
+        expect(await token.verifyMac(macId, algorithm, Buffer.from('another'), mac)).toBe(false);
+      }
+      for (const id of [ckaId, absentId])
+        await expect(token.generateMac(id, algorithm, Buffer.alloc(1))).rejects.toEqual(
+          coded('KeyUnavailableException'),
+        );
+      // A key of another length is of the same type to the token: it is refused all the same.
+      const other = algorithm === 'HMAC_SHA_512' ? 'HMAC_SHA_384' : 'HMAC_SHA_512';
+      await expect(token.verifyMac(macId, other, Buffer.alloc(1), Buffer.alloc(64))).rejects.toBeInstanceOf(
+        BridgeError,
+      );
+    },
+  );
 
   it('lists its objects of every kind in pages, in the order of their CKA_IDs', async () => {
     const macId = Buffer.from(ckaId);

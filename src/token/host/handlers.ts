@@ -1,5 +1,7 @@
 // What the host does for each call of the table (calls.ts): a call without a handler, or with one of other types, does not compile.
 // Buffers that held plaintext are zeroed.
+import { timingSafeEqual } from 'node:crypto';
+import type { MacAlgorithm } from '../../model/key-specs.js';
 import { daemonKeys, type Token } from '../../ports/token.js';
 import type { AnswerOf, ArgsOf } from '../calls.js';
 import { inPlace } from '../fields.js';
@@ -7,7 +9,7 @@ import type { TokenInfo } from '../../model/token-key.js';
 import { type Cipher, sealBytes } from './cipher.js';
 import type { DeletionRecords } from './deletion-records.js';
 import type { KeyHandles } from './handles.js';
-import { algorithms } from './kinds.js';
+import { algorithms, type Mac } from './kinds.js';
 import type { KeyObjects } from './objects.js';
 
 /** Gives room for an answer of this many bytes, in the frame that will carry it. */
@@ -35,6 +37,7 @@ export interface TokenParts {
 }
 
 export function createHandlers({ info, cipher, keys, objects, deletions }: TokenParts): Handlers {
+  const macs: Readonly<Record<MacAlgorithm, Mac>> = algorithms;
   const rowSeal = algorithms.HMAC_SHA_256;
   const encrypt = (ckaId: Buffer, aad: Buffer, plaintext: Buffer, reserve: Reserve): Written => {
     const bytes = plaintext.length + sealBytes;
@@ -97,6 +100,23 @@ export function createHandlers({ info, cipher, keys, objects, deletions }: Token
       run([bytes], reserve) {
         cipher.random(reserve(bytes));
         return bytes;
+      },
+    },
+    generateMac: {
+      run([ckaId, algorithm, message], reserve) {
+        const row = macs[algorithm];
+        cipher.mac(row, keys.of(row.kind, ckaId), message, reserve(row.bytes));
+        return row.bytes;
+      },
+    },
+    verifyMac: {
+      // Not C_Verify: how long a library takes to compare is its own affair.
+      run([ckaId, algorithm, message, mac]) {
+        const row = macs[algorithm];
+        return withScratch(row.bytes, (expected) => {
+          cipher.mac(row, keys.of(row.kind, ckaId), message, expected);
+          return mac.length === row.bytes && timingSafeEqual(mac, expected);
+        });
       },
     },
     createDaemonKeys: { makes: true, run: () => objects.createDaemonKeys() },
