@@ -20,6 +20,7 @@ export const errorCodes = {
   InvalidMarkerException: 'caller',
   InvalidSignatureException: 'caller',
   KMSInternalException: 'service',
+  KMSInvalidMacException: 'caller',
   KMSInvalidStateException: 'caller',
   KeyUnavailableException: 'service',
   LimitExceededException: 'caller',

@@ -5,6 +5,7 @@ import { createKey } from './create-key.js';
 import { decrypt, encrypt, reEncrypt } from './cryptography.js';
 import { generateDataKey, generateDataKeyWithoutPlaintext, generateRandom } from './data-keys.js';
 import type { AnyOperation } from './define.js';
+import { generateMac, verifyMac } from './macs.js';
 import { getKeyPolicy, listKeyPolicies } from './key-policies.js';
 import {
   cancelKeyDeletion,
@@ -29,6 +30,7 @@ const kms: readonly AnyOperation[] = [
   encrypt,
   generateDataKey,
   generateDataKeyWithoutPlaintext,
+  generateMac,
   generateRandom,
   getKeyPolicy,
   listAliases,
@@ -41,6 +43,7 @@ const kms: readonly AnyOperation[] = [
   untagResource,
   updateAlias,
   updateKeyDescription,
+  verifyMac,
 ];
 
 const byName = (all: readonly AnyOperation[]): ReadonlyMap<string, AnyOperation> =>

@@ -18,6 +18,7 @@ export type RequestCondition =
   | 'kms:KeyOrigin'
   | 'kms:KeySpec'
   | 'kms:KeyUsage'
+  | 'kms:MacAlgorithm'
   | 'kms:MultiRegion'
   | 'kms:PolicyName'
   | 'kms:ScheduleKeyDeletionPendingWindowInDays';

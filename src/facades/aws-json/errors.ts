@@ -18,6 +18,7 @@ const statuses = {
   InvalidMarkerException: 400,
   InvalidSignatureException: 400,
   KMSInternalException: 500,
+  KMSInvalidMacException: 400,
   KMSInvalidStateException: 400,
   KeyUnavailableException: 500,
   LimitExceededException: 400,

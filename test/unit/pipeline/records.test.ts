@@ -163,6 +163,21 @@ describe('the use of a key', () => {
     }
   });
 
+  it('makes and verifies MACs, of which only the algorithm is told', async () => {
+    const usage = { KeySpec: 'HMAC_384', KeyUsage: 'GENERATE_VERIFY_MAC' } as const;
+    const { KeyMetadata } = await client.send(new kms.CreateKeyCommand(usage));
+    const { KeyId, Arn } = KeyMetadata!;
+    const question = { KeyId, MacAlgorithm: 'HMAC_SHA_384', Message: Buffer.from('message') } as const;
+    const recorded = {
+      ...read,
+      resources: [keyResource(Arn!)],
+      requestParameters: { keyId: KeyId, macAlgorithm: 'HMAC_SHA_384' },
+    };
+    const { Mac } = await client.send(new kms.GenerateMacCommand(question));
+    expect(await eventOf(() => send(new kms.GenerateMacCommand(question)))).toEqual(recorded);
+    expect(await eventOf(() => send(new kms.VerifyMacCommand({ ...question, Mac })))).toEqual(recorded);
+  });
+
   it('is a question only', async () => {
     const none = { responseElements: null, resources: [], additionalEventData: undefined };
     const ask = (command: object) => () => send(command);
