@@ -32,12 +32,13 @@ function step(what) {
   for (;;);
 }
 
-/** A synchronous or asynchronous method, with a step before and after. */
+/** A synchronous or asynchronous method, with a step before and after; none where `name` has no name for it. */
 function around(prototype, method, { name = method, from = () => undefined, sent = false } = {}) {
   const original = prototype[method];
   prototype[method] = function (...words) {
     from(...words);
     const what = typeof name === 'function' ? name(...words) : name;
+    if (what === undefined) return original.apply(this, words);
     step(`before ${what}`);
     const result = original.apply(this, words);
     if (typeof result?.then !== 'function') {
@@ -51,6 +52,20 @@ function around(prototype, method, { name = method, from = () => undefined, sent
       return value;
     });
   };
+}
+
+/** Beats, leases and notices come when they come: they are no steps, nor is a commit of nothing else. */
+const untimed = /"(lives|leases|changes)"/;
+let isWritten = false;
+
+function nameOfStatement(text) {
+  if (/^commit/i.test(text)) return isWritten ? 'commit' : undefined;
+  if (/^(begin|rollback)/i.test(text)) isWritten = false;
+  else if (!untimed.test(text)) {
+    isWritten = true;
+    return text.slice(0, 24);
+  }
+  return undefined;
 }
 
 async function hookGateway() {
@@ -71,10 +86,10 @@ async function hookGateway() {
   const { prepare } = SqliteConnection.prototype;
   SqliteConnection.prototype.prepare = function (text) {
     const statement = prepare.call(this, text);
-    if (!/^(insert|update|delete|commit)/i.test(text)) return statement;
+    if (!/^(insert|update|delete|begin|commit|rollback)/i.test(text)) return statement;
     const hooked = { ...statement };
-    around(hooked, 'run', { name: text.slice(0, 24) });
-    around(hooked, 'all', { name: text.slice(0, 24) });
+    around(hooked, 'run', { name: () => nameOfStatement(text) });
+    around(hooked, 'all', { name: () => nameOfStatement(text) });
     return hooked;
   };
 
