@@ -7,6 +7,7 @@ import { adopt, isPendingMade, materialOf } from '../operations/backing-key.js';
 import type { Lease } from '../ports/store.js';
 import { theDaemon } from '../ports/token.js';
 import type { Services } from '../operations/define.js';
+import { PackedIds } from './packed-ids.js';
 import type { SecondLook } from './second-look.js';
 import { audited, ofKey } from './service-event.js';
 
@@ -99,7 +100,7 @@ async function attempt(key: Key, onFailure: OnFailure, change: () => Promise<unk
 }
 
 /** A token's list of 100,000 must not hold up the requests. */
-const objectsAtOnce = 2_000;
+const objectsAtOnce = 1_000;
 
 /** How many there are, and the first of them. */
 export interface Found {
@@ -126,23 +127,40 @@ export async function reconcile(services: Services, region: string, onFailure: O
     settled += 1;
     await attempt(key, onFailure, () => settle(services, key));
   }
-  // Rows before objects: what is made meanwhile is in both, or at worst unknown.
-  const lost = new Set<string>();
-  for await (const page of keys.materials(region)) for (const id of page) lost.add(id);
-  const strange: string[] = [];
+  const { lost, strange } = await compare(services, region);
+  const missing = await markMissing(services, region, lost);
+  await markFound(services, region, lost);
+  return { settled, missing, unknown: strange.length - (await keys.named(region, strange)).size };
+}
+
+/** CKA_IDs that only the rows have, and those that only the token has. Both lists come in the same order and are walked side by side. */
+async function compare(
+  services: Services,
+  region: string,
+): Promise<{ readonly lost: ReadonlySet<string>; readonly strange: readonly string[] }> {
+  // All rows before the first object, since the token goes on in one list: what is made meanwhile is in both, or at worst unknown.
+  const ids = new PackedIds();
+  for await (const page of services.store.keys.materials(region)) ids.add(page);
+  const rows = ids[Symbol.iterator]();
+  const [lost, strange] = [new Set<string>(), [] as string[]];
+  let row = rows.next().value;
   for (let after: Buffer | undefined; ;) {
     const page = await services.token(region, theDaemon).inventory(after, objectsAtOnce);
     for (const id of page) {
       const ckaId = id.toString('hex');
-      if (!lost.delete(ckaId)) strange.push(ckaId);
+      for (; row !== undefined && row < ckaId; row = rows.next().value) lost.add(row);
+      if (row === ckaId) row = rows.next().value;
+      else strange.push(ckaId);
     }
     after = page.at(-1);
     if (page.length < objectsAtOnce) break;
     await turn(services.timers);
   }
-  const missing = await markMissing(services, region, lost);
-  await markFound(services, region, lost);
-  return { settled, missing, unknown: strange.length - (await keys.named(region, strange)).size };
+  for (; row !== undefined; row = rows.next().value) {
+    lost.add(row);
+    if (lost.size % objectsAtOnce === 0) await turn(services.timers);
+  }
+  return { lost, strange };
 }
 
 /** The index names the key; whether the material is its own, the sealed row says. */

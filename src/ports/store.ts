@@ -44,7 +44,7 @@ export interface KeyStore {
    * announces material that has encrypted is an older copy of a finished one: it counts as broken.
    */
   unsettled(region: string, which: 'all' | 'abandoned'): AsyncIterable<Key>;
-  /** CKA_IDs (32 hex digits) of all backing keys of this Region, in pages, by an index that no seal covers. */
+  /** CKA_IDs (32 hex digits) of all backing keys of this Region, ascending, in pages, by an index that no seal covers. */
   materials(region: string): AsyncIterable<readonly string[]>;
   /** Those of the CKA_IDs that this index has. */
   named(region: string, ckaIds: readonly string[]): Promise<ReadonlySet<string>>;

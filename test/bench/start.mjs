@@ -1,11 +1,15 @@
-// What a gateway's start and use cost with many keys: store and reconcile as in dist, on a token made of node:crypto.
+// What a gateway's start and use cost with many keys: store and reconcile as in dist, on a token made of node:crypto. Another process fills
+// the database, so that this one's memory is that of the start alone; CPU time is there since wall time is the machine's, too.
 // Arguments: how many keys, `largest` or `ordinary`, how many of them to use (default: all). Prints one line of JSON. `node --max-old-space-size=64 test/bench/start.mjs 3000 largest`
+import { execFileSync } from 'node:child_process';
 import { createHmac, randomBytes, randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as otherWork } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import Database from 'libsql';
+import { systemTimers } from '../../dist/kernel/timers.js';
 import { authorize } from '../../dist/pipeline/authorize.js';
 import { reconcile } from '../../dist/pipeline/maintenance.js';
 import { keyColumns, keys } from '../../dist/store/key-row.js';
@@ -14,19 +18,38 @@ import { encodeRow } from '../../dist/store/seal.js';
 import { defaultKeyPolicy } from '../../dist/policy/document.js';
 
 const [count, kind, used] = [Number(process.argv[2]), process.argv[3], Number(process.argv[4] ?? process.argv[2])];
+/** Of a child: what it is to do, and where. */
+const [role, place] = process.argv.slice(5);
 const [region, accountId] = ['us-east-1', '000000000000'];
-const folder = mkdtempSync(join(tmpdir(), 'hsmb-start-'));
+const folder = place ?? mkdtempSync(join(tmpdir(), 'hsmb-start-'));
 const path = join(folder, 'store.db');
+const inToken = join(folder, 'token');
 const hmac = (data) => createHmac('sha256', 'row seal').update(data).digest();
-const objects = [];
+const idBytes = 16;
+/** All CKA_IDs of the token in their order, one after the other. */
+let objects = Buffer.alloc(0);
+const objectAt = (n) => objects.subarray(n * idBytes, (n + 1) * idBytes);
+
+function countUpTo(after) {
+  let [low, high] = [0, objects.length / idBytes];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (objectAt(middle).compare(after) > 0) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
 const token = {
   info: async () => ({ label: 'fake', serial: '1' }),
   createDaemonKeys: async () => undefined,
-  async inventory(after, limit) {
-    const from = after === undefined ? 0 : objects.findIndex((id) => id.compare(after) > 0);
-    return from < 0 ? [] : objects.slice(from, from + limit);
-  },
   // A real one is another process: the event loop turns.
+  async inventory(after, limit) {
+    await otherWork();
+    const from = after === undefined ? 0 : countUpTo(after);
+    const length = Math.min(limit, objects.length / idBytes - from);
+    return Array.from({ length }, (_, n) => Buffer.from(objectAt(from + n)));
+  },
   async sealRow(data) {
     await otherWork();
     return hmac(data);
@@ -74,21 +97,19 @@ async function fill() {
       .join()})`,
   );
   const insertMaterial = database.prepare('insert into materials values (?, ?, ?, ?)');
-  const refs = [];
+  const made = [];
   for (let n = 0; n < count; n++) {
     const key = newKey(n);
     const row = keyColumns(key, 1);
     insertKey.run([...columns.map((name) => row[name]), hmac(encodeRow(keys, row))]);
     const ckaId = key.backingKeys[0].materialId.slice(0, 32);
     insertMaterial.run([region, ckaId, accountId, key.keyId]);
-    objects.push(Buffer.from(ckaId, 'hex'));
-    refs.push(key.keyId);
+    made.push(Buffer.from(ckaId, 'hex'));
   }
-  objects.sort((a, b) => a.compare(b));
+  writeFileSync(inToken, Buffer.concat(made.sort((a, b) => a.compare(b))));
   database.exec('commit');
   database.pragma('wal_checkpoint(truncate)');
   database.close();
-  return refs;
 }
 
 function newKey(n) {
@@ -100,70 +121,93 @@ function newKey(n) {
   };
 }
 
-/** Runs `work`; gives its time and the longest time in which nothing else could run, both in ms. */
+/**
+ * Runs `work`; gives its time and the process's CPU time, the longest time in which nothing else could run, and the most CPU time in such a
+ * one, all in ms.
+ */
 async function watched(work) {
-  let [last, longest] = [performance.now(), 0];
+  const cpuMs = () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  };
+  const begun = { wall: performance.now(), cpu: cpuMs() };
+  let last = begun;
+  const longest = { wall: 0, cpu: 0 };
   const look = () => {
-    const now = performance.now();
-    longest = Math.max(longest, now - last);
+    const now = { wall: performance.now(), cpu: cpuMs() };
+    for (const of of ['wall', 'cpu']) longest[of] = Math.max(longest[of], now[of] - last[of]);
     last = now;
   };
   const timer = setInterval(look, 1);
-  const begun = performance.now();
   await work();
   look();
   clearInterval(timer);
-  return { ms: Math.round(performance.now() - begun), longestStallMs: Math.round(longest) };
+  const [ms, cpu] = [last.wall - begun.wall, last.cpu - begun.cpu].map(Math.round);
+  return { ms, cpuMs: cpu, longestStallMs: Math.round(longest.wall), longestStallCpuMs: Math.round(longest.cpu) };
 }
 
 const caller = { principal: { type: 'Root', accountId, arn: 'arn', accessKeyId: 'AKIA' }, region, service: 'kms' };
 const resource = { kind: 'key', permission: 'kms:Encrypt' };
 const megabytes = () => Math.round(process.memoryUsage.rss() / 1024 / 1024);
 
-try {
-  const refs = await fill();
+async function measure() {
+  objects = readFileSync(inToken);
   globalThis.gc?.();
-  const rss = [megabytes()];
+  const rssMb = { before: megabytes() };
   let store;
+  // Before the process listens to anybody; as long for one key.
+  const opening = await watched(async () => (store = await open()));
   const start = await watched(async () => {
-    store = await open();
-    const services = { store, token: () => token, clock: { now: () => Date.now() } };
+    const services = { store, token: () => token, clock: { now: () => Date.now() }, timers: systemTimers };
     const { missing, unknown } = await reconcile(services, region, console.error);
     if (missing.count > 0 || unknown > 0) throw new Error('not what was written');
   });
-  rss.push(megabytes());
-  const use = await watched(async () => {
-    for (const keyId of refs.slice(0, used)) {
-      const key = await store.keys.find({ region, accountId, keyId });
-      authorize(caller, { crossAccount: true }, [{ name: 'key', resource, ownerId: accountId, key }], {}, (error) => {
-        throw error;
-      });
-    }
-  });
-  rss.push(megabytes());
-  const seals = await watched(async () => {
-    let checked = 0;
-    for await (const rows of store.keys.checkSeals(region)) if ((checked += rows) >= used) break;
-  });
-  rss.push(megabytes());
+  rssMb.started = megabytes();
   // What the upkeep job looks at each minute.
   const upkeep = await watched(async () => {
     for await (const key of store.keys.due(region, Date.now())) throw new Error(key.keyId);
     for await (const key of store.keys.unsettled(region, 'all')) throw new Error(key.keyId);
     for await (const key of store.keys.withoutMaterial(region)) throw new Error(key.keyId);
   });
+  rssMb.upkeep = megabytes();
+  // All of them, as after each start, with the event loop's turn for a pause.
+  const seals = await watched(async () => {
+    let checked = 0;
+    for await (const rows of store.keys.checkSeals(region)) {
+      checked += rows;
+      await otherWork();
+    }
+    if (checked !== count) throw new Error('not what was written');
+  });
+  rssMb.checked = megabytes();
+  const keyIds = used === 0 ? [] : await store.keys.list({ region, accountId }, { after: undefined, limit: used });
+  const use = await watched(async () => {
+    for (const keyId of keyIds) {
+      const key = await store.keys.find({ region, accountId, keyId });
+      authorize(caller, { crossAccount: true }, [{ name: 'key', resource, ownerId: accountId, key }], {}, (error) => {
+        throw error;
+      });
+    }
+  });
+  rssMb.used = megabytes();
   await store.close();
-  console.log(
-    JSON.stringify({
-      count,
-      kind,
-      start,
-      use,
-      seals,
-      upkeep,
-      rssMb: { before: rss[0], started: rss[1], used: rss[2], checked: rss[3] },
-    }),
-  );
-} finally {
-  rmSync(folder, { recursive: true, force: true });
+  console.log(JSON.stringify({ count, kind, opening, start, upkeep, seals, use, rssMb }));
+}
+
+if (role === 'fill') await fill();
+else if (role === 'measure') await measure();
+else {
+  const child = (what) => {
+    // As gateways run (process/entry.ts), and with the flags that this process was given.
+    const flags = ['--max-semi-space-size=8', ...process.execArgv];
+    const words = [fileURLToPath(import.meta.url), String(count), kind, String(used), what, folder];
+    const env = { ...process.env, MALLOC_ARENA_MAX: '1' };
+    execFileSync(process.execPath, [...flags, ...words], { stdio: 'inherit', env });
+  };
+  try {
+    child('fill');
+    child('measure');
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }

@@ -107,7 +107,12 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
         ),
       unsettled: (region) =>
         each([...keys.values()].filter((key) => key.region === region && key.pendingMaterialId !== undefined)),
-      materials: (region) => each([materialsOf(region).map(([ckaId]) => ckaId)]),
+      materials: (region) =>
+        each([
+          materialsOf(region)
+            .map(([ckaId]) => ckaId)
+            .sort(),
+        ]),
       named: async (region, ckaIds) => {
         const known = new Map(materialsOf(region));
         return new Set(ckaIds.filter((ckaId) => known.has(ckaId)));

@@ -2,7 +2,7 @@
 import * as kms from '@aws-sdk/client-kms';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BridgeError } from '../../../src/kernel/errors.js';
-import type { Key } from '../../../src/model/key.js';
+import { ckaIdOf, type Key } from '../../../src/model/key.js';
 import * as maintenance from '../../../src/pipeline/maintenance.js';
 import { reconcile } from '../../../src/pipeline/maintenance.js';
 import { SecondLook } from '../../../src/pipeline/second-look.js';
@@ -264,6 +264,43 @@ it('no deletion is scheduled by a clock that is not believed: its days would be 
   await expect(scheduling).rejects.toMatchObject({ name: 'KMSInternalException' });
   expect([...line.token(region).scheduled]).toEqual([]);
   expect(await rowOf(KeyMetadata?.KeyId ?? '')).toMatchObject({ status: 'enabled' });
+});
+
+describe('a start', () => {
+  const idOf = (key: Key | undefined): string => ckaIdOf(key!.backingKeys[0]!.materialId).toString('hex');
+  const start = () => reconcile(line.services, region, onFailure);
+
+  it('finds keys whose material is gone and objects that no row names, wherever they are in the token’s order', async () => {
+    const keys: Key[] = [];
+    for (let n = 0; n < 8; n++) {
+      const { KeyMetadata } = await client.send(new kms.CreateKeyCommand({}));
+      keys.push((await rowOf(KeyMetadata?.KeyId ?? ''))!);
+    }
+    keys.sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
+    expect(await start()).toEqual({ settled: 0, missing: { count: 0, first: [] }, unknown: 0 });
+    const { objects } = line.token(region);
+    const lost = [0, 3, 4, 7].map((n) => keys[n]!);
+    const taken = lost.map((key) => [idOf(key), objects.get(idOf(key))!] as const);
+    for (const [id] of taken) objects.delete(id);
+    const strange = ['0'.repeat(32), `${idOf(keys[3]).slice(0, 16)}${'0'.repeat(16)}`, 'f'.repeat(32)];
+    for (const id of strange) objects.set(id, taken[0]![1]);
+    const { missing, unknown } = await start();
+    expect({ count: missing.count, first: [...missing.first].sort() }).toEqual({
+      count: lost.length,
+      first: lost.map((key) => key.keyId).sort(),
+    });
+    expect(unknown).toBe(strange.length);
+    for (const key of keys) expect(await rowOf(key.keyId)).toMatchObject({ materialMissing: lost.includes(key) });
+    for (const [id, object] of taken) objects.set(id, object);
+    expect((await start()).missing.count).toBe(0);
+    for (const key of keys) expect(await rowOf(key.keyId)).toMatchObject({ materialMissing: false });
+  });
+
+  it('finds all material gone from an empty token', async () => {
+    const { KeyMetadata } = await client.send(new kms.CreateKeyCommand({}));
+    line.token(region).objects.clear();
+    expect((await start()).missing).toEqual({ count: 1, first: [KeyMetadata?.KeyId] });
+  });
 });
 
 describe('an older row put back', () => {
