@@ -51,6 +51,8 @@ export interface LaneVerdict {
   readonly openIntents: number;
   /** Bytes after the last line feed: being written, or left by a crash. */
   readonly unfinishedBytes: number;
+  /** Nothing at all is in the lane's folder. A daemon puts its lock's mark there right after it made the folder. */
+  readonly isEmpty: boolean;
   /** Names in the lane's folder that are none of a lane's. */
   readonly strays: readonly string[];
   readonly damage: BadLine | undefined;
@@ -97,6 +99,7 @@ async function verify(options: VerifyOptions, disk: Disk, directory: string, cou
   // Before the files: what was closed then is in them.
   const closed = await readClosed(disk, directory);
   const names = await disk.list(directory);
+  count.isEmpty = names.length === 0;
   count.strays = straysAmong(names);
   const segments = await measure(disk, directory, segmentsAmong(names));
   count.begin(segments);
@@ -143,6 +146,7 @@ async function wasTakenAway(disk: Disk, directory: string, file: string | undefi
 }
 
 class Count {
+  isEmpty = false;
   strays: readonly string[] = [];
   lastFile: string | undefined;
   readonly #lane: number;
@@ -204,6 +208,7 @@ class Count {
       lastTime: this.#lastTime,
       openIntents: this.#intents.size,
       unfinishedBytes: this.#unfinishedBytes,
+      isEmpty: this.isEmpty,
       strays: this.strays,
       damage,
     };

@@ -204,6 +204,23 @@ describe('damage', () => {
     ['a missing last file', ({ paths }) => rmSync(paths[2]!), second, 4, /records up to 9 are missing/],
     ['no file left', ({ paths }) => paths.forEach((path) => rmSync(path)), null, 1, /records up to 9 are missing/],
     [
+      'only a file that has no line yet',
+      ({ folder, paths }) => {
+        for (const path of paths) rmSync(path);
+        writeFileSync(join(folder, '000000000010.jsonl'), '{"lane"');
+      },
+      '000000000010.jsonl',
+      1,
+      /records up to 9 are missing/,
+    ],
+    [
+      'nothing at all',
+      ({ folder }) => readdirSync(folder).forEach((name) => rmSync(join(folder, name))),
+      null,
+      1,
+      /empty/,
+    ],
+    [
       'a file cut within a line',
       ({ paths }) => truncateSync(paths[1]!, statSync(paths[1]!).size - 5),
       second,

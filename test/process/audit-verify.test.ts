@@ -1,5 +1,5 @@
 // `hsm-bridge audit verify` as an auditor types it: exit codes, and what goes to which stream.
-import { appendFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -20,6 +20,9 @@ beforeAll(() => {
   const { paths } = makeLane(join(folder, 'damaged'), { lane: 3 });
   appendFileSync(paths[0]!, 'x\n');
   makeLane(join(folder, 'damaged'), { lane: 4 });
+  makeLane(join(folder, 'emptied'));
+  const emptied = makeLane(join(folder, 'emptied'), { lane: 1 });
+  for (const name of readdirSync(emptied.folder)) rmSync(join(emptied.folder, name));
   mkdirSync(join(folder, 'empty/audit'), { recursive: true });
   writeFileSync(join(folder, 'file'), '');
   mkdirSync(join(folder, 'linked'));
@@ -57,6 +60,14 @@ describe('hsm-bridge audit verify', () => {
       notes: ['lanes are missing: 0, 1, 2'],
     });
     expect({ code: json.code, errors: json.errors }).toEqual({ code: 1, errors: '' });
+  });
+
+  it('finds a lane damaged whose folder was emptied', async () => {
+    const { code, output, errors } = await run(['--home', 'emptied']);
+    expect(output).toMatch(
+      /^lane 0: sound: .*^lane 1: damaged: 0 files, .*\n {2}DAMAGE {2}its folder is empty.*the audit log is damaged\n$/ms,
+    );
+    expect({ code, errors }).toEqual({ code: 1, errors: '' });
   });
 
   it.each([
