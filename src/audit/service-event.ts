@@ -1,7 +1,7 @@
 // The records the log writes about itself: CloudTrail's AwsServiceEvent, without a request.
 import type { Clock } from '../kernel/clock.js';
 import type { Random } from '../kernel/random.js';
-import { auditRecord } from '../model/audit-record.js';
+import { serviceEventRecord } from '../model/service-event-record.js';
 
 export type ServiceEventName =
   'AuditSuspended' | 'AuditResumed' | 'AuditRecordsRefused' | 'UnauthenticatedRequests' | 'ThrottledRequests';
@@ -11,21 +11,14 @@ export type ServiceEvent = (eventName: ServiceEventName, details: Readonly<Recor
 
 export function serviceEvents(clock: Clock, random: Random, awsRegion: string): ServiceEvent {
   return (eventName, details) =>
-    auditRecord({
+    serviceEventRecord({
       eventTimeMs: clock.now(),
-      service: 'kms',
       eventName,
       awsRegion,
-      sourceIp: 'hsm-bridge',
-      userAgent: 'hsm-bridge',
-      userIdentityJson: '{"type":"AWSService","invokedBy":"hsm-bridge"}',
-      requestParametersJson: 'null',
-      responseElementsJson: 'null',
-      serviceEventDetailsJson: JSON.stringify(details),
       requestId: random.uuid(),
       eventId: random.uuid(),
-      readOnly: true,
-      eventType: 'AwsServiceEvent',
+      isChange: false,
+      details,
     });
 }
 

@@ -1,9 +1,9 @@
 // What the daemon does of itself, without a caller (a deletion that is due, an automatic rotation, a first access key …): audited as
 // CloudTrail's AwsServiceEvent, changes with an intent first.
 import { BridgeError } from '../kernel/errors.js';
-import { auditRecord, keyResourceJson, resourcesJson, type AuditRecordParts } from '../model/audit-record.js';
+import { keyResourceJson, resourcesJson } from '../model/audit-record.js';
 import type { Key } from '../model/key.js';
-import { daemonIdentityJson } from '../model/user-identity.js';
+import { serviceEventRecord } from '../model/service-event-record.js';
 import type { Services } from '../operations/define.js';
 
 export interface Occurrence {
@@ -25,45 +25,34 @@ export const ofKey = (eventName: string, key: Key): Occurrence => ({
 /** Runs a change between its intent and its event. Throws what the change throws, after that is recorded. */
 export async function audited<T>(services: Services, occurrence: Occurrence, change: () => Promise<T>): Promise<T> {
   const { audit, random } = services;
-  const requestId = random.uuid();
+  const call = { isChange: true, requestId: random.uuid() };
   audit.requireWritable();
-  await audit.append('intent', record(services, occurrence, requestId));
+  await audit.append('intent', record(services, occurrence, call));
   try {
     const result = await change();
-    await audit.append('event', record(services, occurrence, requestId));
+    await audit.append('event', record(services, occurrence, call));
     return result;
   } catch (error) {
     const errorCode = error instanceof BridgeError ? error.code : 'KMSInternalException';
-    await audit.append('event', record(services, occurrence, requestId, errorCode));
+    await audit.append('event', record(services, occurrence, { ...call, errorCode }));
     throw error;
   }
 }
 
 /** Records what was noticed, and changed nothing. */
 export const noticed = (services: Services, occurrence: Occurrence): Promise<void> =>
-  services.audit.append('event', record(services, occurrence, services.random.uuid()));
+  services.audit.append('event', record(services, occurrence, { isChange: false, requestId: services.random.uuid() }));
 
-function record(services: Services, occurrence: Occurrence, requestId: string, errorCode?: string): string {
-  const { clock, random } = services;
-  const { eventName, region, accountId, resourcesJson, details } = occurrence;
-  const parts: AuditRecordParts = {
-    eventTimeMs: clock.now(),
-    service: 'kms',
-    eventName,
+function record(
+  { clock, random }: Services,
+  { region, ...occurrence }: Occurrence,
+  outcome: { readonly isChange: boolean; readonly requestId: string; readonly errorCode?: string },
+): string {
+  return serviceEventRecord({
+    ...occurrence,
+    ...outcome,
     awsRegion: region,
-    sourceIp: 'hsm-bridge',
-    userAgent: 'hsm-bridge',
-    userIdentityJson: daemonIdentityJson(accountId),
-    requestParametersJson: 'null',
-    responseElementsJson: 'null',
-    errorCode,
-    requestId,
+    eventTimeMs: clock.now(),
     eventId: random.uuid(),
-    readOnly: false,
-    resourcesJson,
-    serviceEventDetailsJson: details === undefined ? undefined : JSON.stringify(details),
-    eventType: 'AwsServiceEvent',
-    recipientAccountId: accountId,
-  };
-  return auditRecord(parts);
+  });
 }
