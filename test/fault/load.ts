@@ -14,6 +14,7 @@ import {
   TagResourceCommand,
   UpdateAliasCommand,
 } from '@aws-sdk/client-kms';
+import type { Outages } from './outages.js';
 
 /** Seeded, so that a failure can be run again: uniform in [0, 1). */
 export function seeded(seed: number): () => number {
@@ -59,6 +60,7 @@ export interface LoadOptions {
   readonly random: () => number;
   readonly regions: readonly string[];
   readonly client: (region: string) => KMSClient;
+  readonly outages: Outages;
   /** Called with the number of operations done. */
   readonly onProgress: (done: number) => void;
   /** Resolves when it may be worth trying again. */
@@ -66,7 +68,11 @@ export interface LoadOptions {
 }
 
 /** Failures that say: the effect is unknown. */
-const excusable = new Set(['KMSInternalException', 'DependencyTimeoutException', 'TimeoutError']);
+const excusable = new Set(['DependencyTimeoutException', 'TimeoutError']);
+/** Excused while the Region's token host is away. */
+const hostAway = 'KMSInternalException';
+/** Are answered by nothing but a token that works. */
+const ofToken = new Set(['CreateKey', 'Encrypt', 'Decrypt', 'GenerateDataKey', 'ReEncrypt']);
 const neverSent = /ECONNREFUSED/;
 const cutOff = /ECONNRESET|EPIPE|socket hang up|aborted|ECONNREFUSED/;
 
@@ -318,8 +324,10 @@ class Worker {
     acknowledged: (output: Output) => void,
     { answers = [], undo = () => undefined }: { answers?: readonly string[]; undo?: () => void } = {},
   ): Promise<Outcome> {
+    const begun = this.#options.outages.begin(region);
     try {
       const output = await request(this.#options.client(region));
+      if (ofToken.has(operation)) begun.answeredByToken();
       acknowledged(output);
       this.#memory.acknowledged.set(output.$metadata.requestId ?? `none-${operation}`, operation);
       return 'answered';
@@ -330,7 +338,8 @@ class Worker {
         return 'refused';
       }
       if (answers.includes(error.name)) return 'answered';
-      if (!excusable.has(error.name) && !cutOff.test(`${error.name} ${error.message}`)) {
+      const isExcused = excusable.has(error.name) || (error.name === hostAway && begun.isExplained());
+      if (!isExcused && !cutOff.test(`${error.name} ${error.message}`)) {
         this.#memory.strange.push(`${operation} in ${region}: ${error.name}: ${error.message}`);
       }
       return 'failed';

@@ -21,7 +21,9 @@ export interface Image {
 
 export interface Started {
   readonly child: ChildProcess;
+  /** All that it wrote, on both streams. */
   readonly output: () => string;
+  readonly stdout: () => string;
   readonly ended: Promise<number | string>;
   /** The process that was asked for, as this machine numbers it. */
   readonly pid: () => number | undefined;
@@ -233,6 +235,8 @@ function isolated(program: string, words: readonly string[]): [string, string[]]
 function start([program, words]: [string, string[]]): Started {
   const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
+  let stdout = '';
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const ended = new Promise<number | string>((done) => {
     child.on('error', (error) => done(error.message));
@@ -243,13 +247,14 @@ function start([program, words]: [string, string[]]): Started {
     const [first] = existsSync(file) ? readFileSync(file, 'utf8').split(' ') : [];
     return first === undefined || first === '' ? undefined : Number(first);
   };
-  return { child, output: () => output, ended, pid };
+  return { child, output: () => output, stdout: () => stdout, ended, pid };
 }
 
+/** What it printed: warnings, which go to stderr, are no part of it. */
 async function finish(started: Started, what: string): Promise<string> {
   const code = await started.ended;
   if (code !== 0) throw new Error(`${what}: ${code}\n${started.output().slice(-4000)}`);
-  return started.output();
+  return started.stdout();
 }
 
 /** As COPY does: a folder's content goes into the folder of that name, and everything belongs to root. */
