@@ -10,7 +10,7 @@ const usage = 'GENERATE_VERIFY_MAC';
 const Message = Buffer.from('message');
 let mac: kms.KeyMetadata;
 beforeAll(async () => {
-  mac = (await newKey({ KeySpec: 'HMAC_256', KeyUsage: usage }));
+  mac = await newKey({ KeySpec: 'HMAC_256', KeyUsage: usage });
 });
 
 const generate = (input: Partial<kms.GenerateMacCommandInput> = {}, by = client) =>
