@@ -9,6 +9,7 @@ import { systemClock } from '../kernel/clock.js';
 import { runFolder } from '../process/home.js';
 import { tryLockHome } from '../process/lock.js';
 import { FatalError } from '../process/fatal.js';
+import { isOurs } from '../process/private-files.js';
 import { portProblem } from '../process/ports.js';
 import { pathProblem } from '../process/socket-path.js';
 import { certificateProblem, readTlsPair } from '../process/tls-files.js';
@@ -74,7 +75,7 @@ function homeFinding(home: string): Finding {
   if (stats.isSymbolicLink())
     return { subject, problem: 'it is a symbolic link, and none is followed: name the folder itself' };
   if (!stats.isDirectory()) return { subject, problem: 'it is no folder: name another home' };
-  if (uid !== process.geteuid?.())
+  if (!isOurs(stats))
     return { subject, problem: `it belongs to user ${uid}: run the daemon as that user, or name another home` };
   if (!writable(home))
     return { subject, problem: `it is not writable: type chown -R ${process.getuid?.() ?? ''} ${home}` };

@@ -2,6 +2,7 @@
 import type { Listener } from './listener.js';
 import type { Settings } from './schema.js';
 
+import type { Credential } from '../model/principal.js';
 import type { TokenInfo } from '../model/token-key.js';
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
@@ -88,18 +89,11 @@ export type ToGateway =
   | { readonly type: 'renew-tls' }
   | { readonly type: 'stop' };
 
-/** Root access keys of an account, for the files that development mode and the first start write. Never logged. */
-export interface RootCredentials {
-  readonly accountId: string;
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-}
-
 export type FromGateway =
   | {
       readonly type: 'ready';
-      /** From gateway 0 only: one entry an account, in the order of `GatewayConfig.accounts`. */
-      readonly rootCredentials?: readonly RootCredentials[];
+      /** From gateway 0 only, for the files of development mode and of the first start: a root access key of each account, in the order of `GatewayConfig.accounts`. */
+      readonly rootCredentials?: readonly Credential[];
     }
   /** A request needs this Region's token: start its host. */
   | { readonly type: 'token-wanted'; readonly region: string }

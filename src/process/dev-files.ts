@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TlsFiles } from '../config/listener.js';
-import type { RootCredentials } from '../config/processes.js';
+import type { Credential } from '../model/principal.js';
 import { writeDurably } from '../kernel/durable-file.js';
 import { whenWritable } from './home.js';
 import { isSelfSigned } from './tls-files.js';
@@ -26,7 +26,7 @@ export function endpointUrl({ host, port, tls }: Pick<Endpoint, 'host' | 'port' 
 export const adminUrl = (port: number): string => `http://127.0.0.1:${port}`;
 
 /** The values have no character that a shell reads as anything but itself, or are quoted. */
-export function writeDevEnv(home: string, endpoint: Endpoint, root: RootCredentials): void {
+export function writeDevEnv(home: string, endpoint: Endpoint, root: Credential): void {
   const url = endpointUrl(endpoint);
   // Of what is served alone: other services' clients would get answers they cannot read.
   const lines = [
@@ -57,7 +57,7 @@ export function removeDevEnv(home: string): void {
 }
 
 /** AWS shared-credentials format. Profiles: `default`, then in development `second-account`, in service the account's id. */
-export function writeCredentials(home: string, mode: 'dev' | 'serve', roots: readonly RootCredentials[]): void {
+export function writeCredentials(home: string, mode: 'dev' | 'serve', roots: readonly Credential[]): void {
   const profiles = roots.map((root, index) => {
     const name = index === 0 ? 'default' : mode === 'dev' && index === 1 ? 'second-account' : root.accountId;
     return `[${name}]\naws_access_key_id = ${root.accessKeyId}\naws_secret_access_key = ${root.secretAccessKey}\n`;

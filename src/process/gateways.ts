@@ -1,7 +1,8 @@
 // The gateways: lane 0 first, because it alone makes the store and the root credentials; the others when it is ready. A gateway that
 // starts again gets the same sockets and is told which tokens are up, and which never will be.
 import type { ChildProcess } from 'node:child_process';
-import type { FatalCode, FromGateway, GatewayConfig, RootCredentials, ToGateway } from '../config/processes.js';
+import type { FatalCode, FromGateway, GatewayConfig, ToGateway } from '../config/processes.js';
+import type { Credential } from '../model/principal.js';
 import type { MonotonicClock } from '../kernel/clock.js';
 import type { Random } from '../kernel/random.js';
 import type { Timers } from '../kernel/timers.js';
@@ -26,7 +27,7 @@ export interface GatewaysOptions {
   readonly onTokenWanted: (region: string, reply: (message: ToGateway) => void) => void;
   readonly onTokenOverrun: (region: string) => void;
   /** Once, when every lane is ready for the first time. */
-  readonly onAllReady: (roots: readonly RootCredentials[]) => void;
+  readonly onAllReady: (roots: readonly Credential[]) => void;
   readonly onFatal: (fatal: FatalError) => void;
 }
 
@@ -39,7 +40,7 @@ export class Gateways {
   readonly #options: GatewaysOptions;
   readonly #lanes: Gateway[] = [];
   readonly #everReady = new Set<number>();
-  #roots: readonly RootCredentials[] = [];
+  #roots: readonly Credential[] = [];
   #opened = false;
   #stopping = false;
 
@@ -124,7 +125,7 @@ export class Gateways {
     for (const message of tokenNews()) gateway.send(message);
   }
 
-  #ready(number: number, gateway: Gateway, reported: readonly RootCredentials[] | undefined): void {
+  #ready(number: number, gateway: Gateway, reported: readonly Credential[] | undefined): void {
     gateway.markReady();
     this.#roots = reported ?? this.#roots;
     if (this.#stopping || this.#everReady.has(number)) return;

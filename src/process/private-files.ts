@@ -106,13 +106,16 @@ const isDraft = (name: string): boolean => name.endsWith('.draft');
 /** The user that all files of ours have. */
 const self = (): number => process.geteuid?.() ?? -1;
 
+/** Belongs to the user who runs this. */
+export const isOurs = ({ uid }: { readonly uid: number }): boolean => uid === self();
+
 const isFolder = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 
 function requireOurs(path: string, stats: Stats, marks?: RegExp): Stats {
   if (stats.isSymbolicLink() && marks?.test(basename(path)) !== true) {
     throw unsafe(path, 'is a symbolic link, and none is followed: remove it, or name the folder itself');
   }
-  if (stats.uid !== self()) {
+  if (!isOurs(stats)) {
     throw unsafe(
       path,
       `belongs to user ${stats.uid}, not to user ${self()}, who runs this: run it as its owner, or chown it if you trust what is in it`,

@@ -4,7 +4,7 @@ import { lstatSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { FatalError } from './fatal.js';
-import { requireSafeWay } from './private-files.js';
+import { isOurs, requireSafeWay } from './private-files.js';
 
 /** sockaddr_un has room for no more. */
 const mostBytes = 107;
@@ -19,8 +19,8 @@ export async function pathProblem(path: string, note: (line: string) => void): P
   const folder = dirname(path);
   const place = statSync(folder, { throwIfNoEntry: false });
   if (place?.isDirectory() !== true) return wrong(`there is no folder ${folder} for the endpoint's socket: make it`);
-  const isOurs = place.uid === 0 || place.uid === process.geteuid?.();
-  if (!isOurs || (place.mode & 0o022) !== 0)
+  const isTrusted = place.uid === 0 || isOurs(place);
+  if (!isTrusted || (place.mode & 0o022) !== 0)
     return wrong(
       `others could put a socket of their own into ${folder}: make it this user's, and type chmod go-w ${folder}`,
     );

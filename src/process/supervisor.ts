@@ -1,7 +1,7 @@
 // The supervisor: starts the daemon's processes in order, starts again what dies, and ends them in order. It serves nothing, loads no
 // PKCS#11 and sees no PIN. When it returns, no process and no dev.env is left.
 import type { DaemonConfig } from '../config/daemon.js';
-import type { RootCredentials } from '../config/processes.js';
+import type { Credential } from '../model/principal.js';
 import { listenersOf } from '../config/schema.js';
 import { systemClock } from '../kernel/clock.js';
 import { systemRandom } from '../kernel/random.js';
@@ -180,7 +180,7 @@ function assemble(
 
 interface Announcement {
   readonly sockets: Sockets;
-  readonly roots: readonly RootCredentials[];
+  readonly roots: readonly Credential[];
   readonly token: { readonly label: string; readonly serial: string } | undefined;
 }
 
