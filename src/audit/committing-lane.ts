@@ -78,7 +78,7 @@ export class CommittingLane implements AuditLane {
   #closed = false;
   #refused = 0;
   /** Records turned away that no record of the log tells about yet. */
-  #untold = 0;
+  #unreported = 0;
 
   constructor(setup: CommittingLaneOptions, lock: LaneLock, recovered: Recovered, writer: SegmentWriter) {
     this.#setup = setup;
@@ -184,7 +184,7 @@ export class CommittingLane implements AuditLane {
 
   #refuse(): void {
     this.#refused += 1;
-    if (this.#suspension === undefined) this.#untold += 1;
+    if (this.#suspension === undefined) this.#unreported += 1;
     else this.#suspension.rejectedRecords += 1;
   }
 
@@ -231,15 +231,15 @@ export class CommittingLane implements AuditLane {
       this.#durable = head;
       this.#spare = batch.bytes;
       last = batch;
-      if (this.#untold > 0 && !this.#closed) this.#tell();
+      if (this.#unreported > 0 && !this.#closed) this.#reportRefused();
     }
     this.#commits = undefined;
     last?.resolve();
   }
 
-  #tell(): void {
-    const rejectedRecords = this.#untold;
-    this.#untold = 0;
+  #reportRefused(): void {
+    const rejectedRecords = this.#unreported;
+    this.#unreported = 0;
     void this.#enqueue('event', this.#event('AuditRecordsRefused', { rejectedRecords }));
   }
 
@@ -248,9 +248,9 @@ export class CommittingLane implements AuditLane {
     this.#pending = new Batch(batch.bytes);
     this.#queued = this.#durable;
     const suspension = this.#suspend(cause);
-    suspension.rejectedRecords = batch.records + waiting.records + this.#untold;
+    suspension.rejectedRecords = batch.records + waiting.records + this.#unreported;
     this.#refused += batch.records + waiting.records;
-    this.#untold = 0;
+    this.#unreported = 0;
     const error = cannotWrite(cause);
     batch.reject(error);
     waiting.reject(error);
@@ -268,9 +268,9 @@ export class CommittingLane implements AuditLane {
       directory,
       repair: () => this.#writer.repair(),
       write: (eventName, details) => this.#writeOwn(eventName, details),
-      resumed: (untold) => {
+      resumed: (unreported) => {
         this.#suspension = undefined;
-        this.#untold = untold;
+        this.#unreported = unreported;
       },
     });
     this.#suspension = suspension;

@@ -20,8 +20,8 @@ export interface SuspensionOptions {
   readonly repair: () => Promise<void>;
   /** Writes a record of the log's own as the first of a new segment, durable when it resolves. */
   readonly write: (eventName: ServiceEventName, details: Readonly<Record<string, unknown>>) => Promise<void>;
-  /** The lane is writable again; `untold` refusals came too late for the record that said so. */
-  readonly resumed: (untold: number) => void;
+  /** The lane is writable again; `unreported` refusals came too late for the record that said so. */
+  readonly resumed: (unreported: number) => void;
 }
 
 export class Suspension {
@@ -39,7 +39,7 @@ export class Suspension {
   }
 
   begin(): void {
-    this.#run(() => this.#sayGoodbye());
+    this.#run(() => this.#announce());
   }
 
   /** Resolves when nothing of it runs any more. */
@@ -62,7 +62,7 @@ export class Suspension {
       });
   }
 
-  async #sayGoodbye(): Promise<boolean> {
+  async #announce(): Promise<boolean> {
     const { repair, disk, directory, write } = this.#options;
     await repair();
     await releaseReserve(disk, directory);

@@ -28,7 +28,7 @@ interface SigningKey {
 
 const maxSigningKeys = 1000;
 /** Stands in for the secret of an unknown key id, so that the time spent does not tell. */
-const nobody: Credential = { accessKeyId: '', accountId: '000000000000', secretAccessKey: 'unknown' };
+const unknownCaller: Credential = { accessKeyId: '', accountId: '000000000000', secretAccessKey: 'unknown' };
 
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
   const keys = new Map<string, SigningKey>();
@@ -56,7 +56,7 @@ class ReadClaim implements Claim {
   async authenticate(body: Buffer): Promise<Caller> {
     const { scope, headers } = this.#claim;
     const credential = await this.#credentials.find(scope.accessKeyId);
-    const signing = signingKeyFor(this.#keys, scope, credential ?? nobody);
+    const signing = signingKeyFor(this.#keys, scope, credential ?? unknownCaller);
     const genuine = verifySignature(this.#claim, body, signing.key);
     if (credential === undefined) {
       throw new BridgeError('UnrecognizedClientException', 'The security token included in the request is invalid.');
@@ -94,7 +94,7 @@ function signingKeyFor(keys: Map<string, SigningKey>, scope: CredentialScope, cr
   const { accountId } = credential;
   const principal: Principal = { type: 'Root', accountId, arn: rootArn(accountId), accessKeyId };
   const signing = { credential, key, caller: { principal, region, service } };
-  if (credential === nobody) return signing;
+  if (credential === unknownCaller) return signing;
   if (keys.size >= maxSigningKeys) keys.clear();
   keys.set(id, signing);
   return signing;

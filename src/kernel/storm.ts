@@ -7,13 +7,13 @@ const gatherMs = 10_000;
 const maxKinds = 100;
 
 export class Storm<T> {
-  readonly #tell: (what: T, count: number) => void;
+  readonly #report: (what: T, count: number) => void;
   readonly #timers: Timers;
   readonly #gathered = new Map<string, { last: T; count: number }>();
 
-  /** `tell`: `count` of them have happened since the last word, of which `what` is the latest. */
-  constructor(tell: (what: T, count: number) => void, timers: Timers) {
-    this.#tell = tell;
+  /** `report`: `count` of them have happened since the last word, of which `what` is the latest. */
+  constructor(report: (what: T, count: number) => void, timers: Timers) {
+    this.#report = report;
     this.#timers = timers;
   }
 
@@ -23,7 +23,7 @@ export class Storm<T> {
     const known = this.#gathered.get(name);
     if (known === undefined) {
       this.#gathered.set(name, { last: what, count: 0 });
-      this.#tell(what, 1);
+      this.#report(what, 1);
       this.#gather(name);
     } else {
       known.last = what;
@@ -33,7 +33,7 @@ export class Storm<T> {
 
   /** Tells what has been gathered. */
   flush(): void {
-    for (const each of this.#gathered.values()) this.#tellOf(each);
+    for (const each of this.#gathered.values()) this.#reportOf(each);
   }
 
   #gather(name: string): void {
@@ -42,14 +42,14 @@ export class Storm<T> {
       if (known === undefined) return;
       if (known.count === 0) this.#gathered.delete(name);
       else {
-        this.#tellOf(known);
+        this.#reportOf(known);
         this.#gather(name);
       }
     });
   }
 
-  #tellOf(gathered: { readonly last: T; count: number }): void {
-    if (gathered.count > 0) this.#tell(gathered.last, gathered.count);
+  #reportOf(gathered: { readonly last: T; count: number }): void {
+    if (gathered.count > 0) this.#report(gathered.last, gathered.count);
     gathered.count = 0;
   }
 }

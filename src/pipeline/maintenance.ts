@@ -118,7 +118,8 @@ export interface Reconciled {
 }
 
 /**
- * Settles one Region after a start, as far as gateways are concerned whose lives are over. Holds ids alone of all rows; keys are read when something is to be done.
+ * Settles one Region after a start: creations and rotations of gateways that are gone, never those of gateways that live. Of all rows only ids
+ * are held; keys are read when something is to be done.
  */
 export async function reconcile(services: Services, region: string, onFailure: OnFailure): Promise<Reconciled> {
   const { keys } = services.store;
@@ -127,22 +128,22 @@ export async function reconcile(services: Services, region: string, onFailure: O
     settled += 1;
     await attempt(key, onFailure, () => settle(services, key));
   }
-  const { lost, strange } = await compare(services, region);
+  const { lost, unknown } = await compare(services, region);
   const missing = await markMissing(services, region, lost);
   await markFound(services, region, lost);
-  return { settled, missing, unknown: strange.length - (await keys.named(region, strange)).size };
+  return { settled, missing, unknown: unknown.length - (await keys.named(region, unknown)).size };
 }
 
 /** CKA_IDs that only the rows have, and those that only the token has. Both lists come in the same order and are walked side by side. */
 async function compare(
   services: Services,
   region: string,
-): Promise<{ readonly lost: ReadonlySet<string>; readonly strange: readonly string[] }> {
+): Promise<{ readonly lost: ReadonlySet<string>; readonly unknown: readonly string[] }> {
   // All rows before the first object, since the token goes on in one list: what is made meanwhile is in both, or at worst unknown.
   const ids = new PackedIds();
   for await (const page of services.store.keys.materials(region)) ids.add(page);
   const rows = ids[Symbol.iterator]();
-  const [lost, strange] = [new Set<string>(), [] as string[]];
+  const [lost, unknown] = [new Set<string>(), [] as string[]];
   let row = rows.next().value;
   for (let after: Buffer | undefined; ;) {
     const page = await services.token(region, theDaemon).inventory(after, objectsAtOnce);
@@ -150,7 +151,7 @@ async function compare(
       const ckaId = id.toString('hex');
       for (; row !== undefined && row < ckaId; row = rows.next().value) lost.add(row);
       if (row === ckaId) row = rows.next().value;
-      else strange.push(ckaId);
+      else unknown.push(ckaId);
     }
     after = page.at(-1);
     if (page.length < objectsAtOnce) break;
@@ -160,7 +161,7 @@ async function compare(
     lost.add(row);
     if (lost.size % objectsAtOnce === 0) await turn(services.timers);
   }
-  return { lost, strange };
+  return { lost, unknown };
 }
 
 /** The index names the key; whether the material is its own, the sealed row says. */

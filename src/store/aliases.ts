@@ -69,8 +69,8 @@ export class AliasRows implements AliasStore {
       .execute();
     const aliases = await this.#table.openAll(rows);
     // An index that lies gives rows that were not asked for, each of them sound.
-    const strange = aliases.find((alias) => !isOf(scope, alias) || (keyId !== undefined && alias.keyId !== keyId));
-    if (strange !== undefined) throw this.#table.broken(named(strange, strange.aliasName));
+    const foreign = aliases.find((alias) => !isOf(scope, alias) || (keyId !== undefined && alias.keyId !== keyId));
+    if (foreign !== undefined) throw this.#table.broken(named(foreign, foreign.aliasName));
     return aliases;
   }
 

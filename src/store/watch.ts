@@ -45,14 +45,14 @@ export class ChangeWatch {
   #check(): Promise<void> | undefined {
     const { backend, clock, onChange } = this.#options;
     this.#checkedAtMs = clock.monotonicMs();
-    const tell = (changed: Changed): void => {
+    const report = (changed: Changed): void => {
       if (changed.length > 0) onChange(changed);
     };
     // Who could not look must not go on as if nothing had changed; the reads that follow report the database's error.
     try {
       const changed = backend.changes();
-      if (changed instanceof Promise) return changed.then(tell).catch(() => onChange('all'));
-      tell(changed);
+      if (changed instanceof Promise) return changed.then(report).catch(() => onChange('all'));
+      report(changed);
     } catch {
       onChange('all');
     }

@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { BridgeError } from '../../kernel/errors.js';
 
 const mostBytes = 1_048_576;
-/** Of each body, outside the budget: whoever fills it with large ones keeps nobody's usual request out. */
+/** The first bytes of each body are outside the budget, so that large bodies which use it up do not keep usual requests out. */
 const freeBytes = 8_192;
 /** A body whose length was not stated comes in so many pieces at most, and with so much around them: each costs as much as a packet. */
 const mostPieces = 1024;

@@ -135,7 +135,7 @@ async function answer(
     options.started();
     const incoming = new JsonCall(request, connection, claim, body);
     const outcome = await perform(options.line, incoming);
-    tell(options, incoming, outcome);
+    report(options, incoming, outcome);
     const { status, headers, text } = answerOf(outcome);
     const isStranger = !connection.proven && server.lastAnswerOn(request.socket) === response;
     if (isLast || isStranger) finish(options.timers, connection, request, headers);
@@ -165,7 +165,7 @@ function finish(timers: Timers, connection: Connection, request: IncomingMessage
   };
 }
 
-function tell(options: AwsJsonOptions, incoming: JsonCall, outcome: Outcome): void {
+function report(options: AwsJsonOptions, incoming: JsonCall, outcome: Outcome): void {
   options.ended(incoming.metricName, 'error' in outcome ? outcome.error.code : 'OK');
 }
 
@@ -212,7 +212,7 @@ async function answerUnparsed(
     options.started();
     const incoming = new JsonCall(request, connection, refusal, noBody);
     const outcome = await perform(options.line, incoming);
-    tell(options, incoming, outcome);
+    report(options, incoming, outcome);
     if (last === undefined) writeLast(socket, answerOf(outcome), options.line.services.clock.now());
   } finally {
     server.end(request);

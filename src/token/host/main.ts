@@ -23,7 +23,7 @@ export const hostExitCodes = { stopped: 0, fatal: 3, lost: 75 } as const;
 /** How long answers given before the end may take to leave. */
 const graceMs = 200;
 
-const troubles = createTroubles((trouble) => tell({ type: 'trouble', trouble }), systemTimers);
+const troubles = createTroubles((trouble) => send({ type: 'trouble', trouble }), systemTimers);
 
 /** Waits for `configure` and serves until `stop`, or until the parent is gone. For a process started with a channel to its parent. */
 export function runTokenHost(): void {
@@ -58,7 +58,7 @@ async function start(config: TokenHostConfig): Promise<Running> {
     },
   });
   await server.listen();
-  tell({ type: 'ready', token });
+  send({ type: 'ready', token });
   return { module, server };
 }
 
@@ -103,7 +103,7 @@ function fail(error: unknown): void {
     process.disconnect();
     process.exit(hostExitCodes.lost);
   }
-  tell({ type: 'fatal', code: fault.code, message: fault.message }, () => process.exit(hostExitCodes.fatal));
+  send({ type: 'fatal', code: fault.code, message: fault.message }, () => process.exit(hostExitCodes.fatal));
 }
 
 /** Undefined for a token that is lost or suspect, which a new process may find sound. */
@@ -116,7 +116,7 @@ function startFaultOf(error: unknown): StartFault | undefined {
   return new StartFault('configuration', `the token refused a call of the start (${name})`, { cause: error });
 }
 
-function tell(message: FromTokenHost, sent: () => void = () => undefined): void {
+function send(message: FromTokenHost, sent: () => void = () => undefined): void {
   if (process.send === undefined) throw new Error('the token host is started by its supervisor only');
   process.send(message, undefined, undefined, sent);
 }

@@ -85,7 +85,7 @@ export function findBlankSlot(module: LoadedModule): Buffer | undefined {
   return tokensOf(module).tokens.find((token) => (token.flags & pkcs11.CKF_TOKEN_INITIALIZED) === 0)?.slot;
 }
 
-/** `silent`: what slots answered that could not say which token they hold. They may be anybody's: the other slots are not their victims. */
+/** `silent`: what slots answered that could not say which token they hold. One such slot does not keep the others from being used: it need not be ours. */
 function tokensOf(module: LoadedModule): { tokens: ChosenToken[]; silent: string[] } {
   const slots = module.slots.getSlots(true);
   const tokens: ChosenToken[] = [];

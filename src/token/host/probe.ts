@@ -9,7 +9,7 @@ import { algorithms, kinds, type Aead, type Mac } from './kinds.js';
 import { tagBytes, wrapMechanisms } from './mechanism.js';
 import type { Profile } from './profile.js';
 import type { ObjectHandle, TokenSession } from './session.js';
-import { generationTemplate, knownKeyTemplate, loosenings, valueQuery, wrappingKeyTemplate } from './template.js';
+import { generationTemplate, knownKeyTemplate, weakenings, valueQuery, wrappingKeyTemplate } from './template.js';
 
 /**
  * The algorithms that work. StartFault `token-unsafe` when one that the daemon needs computes wrongly, or the token would let a key out.
@@ -122,7 +122,7 @@ function checkNoWayOut(session: TokenSession, key: ObjectHandle): void {
     const [read] = library.C_GetAttributeValue(session.handle, key, valueQuery());
     return read !== undefined && read.value.length > 0;
   });
-  for (const [what, template] of loosenings) {
+  for (const [what, template] of weakenings) {
     attempt(what, () => {
       library.C_SetAttributeValue(session.handle, key, template());
       return true;

@@ -68,7 +68,7 @@ export function wrappingKeyTemplate(): pkcs11.Template {
 export const copyTemplate = (): pkcs11.Template => [{ type: pkcs11.CKA_TOKEN, value: false }];
 
 /** Changes no token may make to a key of ours, on itself or on a copy. */
-export const loosenings: readonly (readonly [what: string, template: () => pkcs11.Template])[] = [
+export const weakenings: readonly (readonly [what: string, template: () => pkcs11.Template])[] = [
   ['CKA_EXTRACTABLE set to true', () => [{ type: pkcs11.CKA_EXTRACTABLE, value: true }]],
   ['CKA_SENSITIVE set to false', () => [{ type: pkcs11.CKA_SENSITIVE, value: false }]],
 ];

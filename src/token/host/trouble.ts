@@ -16,8 +16,8 @@ export interface Troubles {
   readonly flush: () => void;
 }
 
-export function createTroubles(tell: (trouble: Trouble) => void, timers: Timers): Troubles {
-  const storm = new Storm<Omit<Trouble, 'count'>>((trouble, count) => tell({ ...trouble, count }), timers);
+export function createTroubles(report: (trouble: Trouble) => void, timers: Timers): Troubles {
+  const storm = new Storm<Omit<Trouble, 'count'>>((trouble, count) => report({ ...trouble, count }), timers);
   return {
     report(error, lost) {
       const from = tokenErrorIn(error);
