@@ -60,8 +60,9 @@ describe.each(sizes)('a key of %s bits', (size) => {
 
   it('was made in the token, stays there, and makes MACs only', async () => {
     const { ckaId } = await newKey(size);
-    const { output } = pkcs11Tool(daemon.home, region, [...asUser, '--list-objects', '--id', ckaId]);
-    const lineOf = (name: string) => new RegExp(`^ {2}${name}: +(.+)$`, 'm').exec(output)?.[1] ?? output;
+    const { output } = pkcs11Tool(daemon.home, region, [...asUser, '--list-objects']);
+    const object = output.split(/^(?=\S.* Object)/m).find((block) => block.includes(ckaId)) ?? '';
+    const lineOf = (name: string) => new RegExp(`^ {2}${name}: +(.+)$`, 'm').exec(object)?.[1] ?? output;
     expect(lineOf('Access').split(', ').sort()).toEqual([
       'always sensitive',
       'local',
