@@ -55,17 +55,14 @@ function around(prototype, method, { name = method, from = () => undefined, sent
 }
 
 /** Beats, leases and notices come when they come: they are no steps, nor is a commit of nothing else. */
-const untimed = /"(lives|leases|changes)"/;
+const untimed = /^(insert into|update|delete from) "?(lives|leases|changes)\b/i;
 let isWritten = false;
 
 function nameOfStatement(text) {
   if (/^commit/i.test(text)) return isWritten ? 'commit' : undefined;
-  if (/^(begin|rollback)/i.test(text)) isWritten = false;
-  else if (!untimed.test(text)) {
-    isWritten = true;
-    return text.slice(0, 24);
-  }
-  return undefined;
+  if (untimed.test(text)) return undefined;
+  isWritten = true;
+  return text.slice(0, 24);
 }
 
 async function hookGateway() {
@@ -83,10 +80,14 @@ async function hookGateway() {
     };
   }
 
-  const { prepare } = SqliteConnection.prototype;
+  const { prepare, tryBegin } = SqliteConnection.prototype;
+  SqliteConnection.prototype.tryBegin = function () {
+    isWritten = false;
+    return tryBegin.call(this);
+  };
   SqliteConnection.prototype.prepare = function (text) {
     const statement = prepare.call(this, text);
-    if (!/^(insert|update|delete|begin|commit|rollback)/i.test(text)) return statement;
+    if (!/^(insert|update|delete|commit)/i.test(text)) return statement;
     const hooked = { ...statement };
     around(hooked, 'run', { name: () => nameOfStatement(text) });
     around(hooked, 'all', { name: () => nameOfStatement(text) });
