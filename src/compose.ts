@@ -58,6 +58,8 @@ async function open(config: GatewayConfig, tokens: RegionTokens, log: Log): Prom
     tokens,
     defaultRegion: config.defaultRegion,
     clock: systemClock,
+    timers: systemTimers,
+    random: systemRandom,
     onBroken: (table, id) => refused(table, id),
     onFault: (fault) => faulty(fault),
     shared: config.gateways > 1,

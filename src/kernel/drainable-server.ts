@@ -1,6 +1,7 @@
 // An HTTP server that ends in good order: a call that was taken in is answered, and no connection without one keeps the process alive.
 import { type IncomingMessage, Server, type ServerOptions, type ServerResponse } from 'node:http';
 import type { Server as Door, Socket } from 'node:net';
+import type { Timers } from './timers.js';
 
 /** How long clients may take to fetch the last answers of a drain. */
 const lingerMs = 1_000;
@@ -11,13 +12,15 @@ export class DrainableServer extends Server {
   /** Connections whose last answer will be written on the bare socket, by what took the call in; it closes them too. */
   readonly #bare = new Set<Socket>();
   readonly #doors: Door[] = [];
+  readonly #timers: Timers;
   /** All of them, those whose client is gone too. */
   #calls = 0;
   #draining = false;
   #answered: () => void = () => undefined;
 
-  constructor(options: ServerOptions) {
+  constructor(options: ServerOptions, timers: Timers) {
     super(options);
+    this.#timers = timers;
     this.on('connection', (socket) => {
       this.#answers.set(socket, []);
       socket.once('close', () => this.#answers.delete(socket));
@@ -71,9 +74,9 @@ export class DrainableServer extends Server {
     );
     for (const socket of this.#answers.keys()) this.#closeAfterAnswers(socket);
     if (this.#calls > 0) await new Promise<void>((resolve) => (this.#answered = resolve));
-    const lingered = setTimeout(() => this.closeAllConnections(), lingerMs);
+    const fetched = this.#timers.after(lingerMs, () => this.closeAllConnections());
     await closed;
-    clearTimeout(lingered);
+    fetched();
   }
 
   #closeAfterAnswers(socket: Socket): void {

@@ -1,8 +1,8 @@
 // Opens the store: the database, the seals over it and the caches in front of it. Only this file knows which database it is.
 import { BoundedMemory } from '../kernel/bounded-memory.js';
 import type { Clock, MonotonicClock } from '../kernel/clock.js';
-import { systemRandom, type Random } from '../kernel/random.js';
-import { systemTimers, type Timers } from '../kernel/timers.js';
+import type { Random } from '../kernel/random.js';
+import type { Timers } from '../kernel/timers.js';
 import type { Store } from '../ports/store.js';
 import type { Tokens } from '../ports/token.js';
 import type { Backend, Changed, OnFault } from './backend.js';
@@ -25,8 +25,8 @@ export interface StoreOptions {
   /** The Region whose token seals and keeps the credentials. */
   readonly defaultRegion: string;
   readonly clock: Clock & MonotonicClock;
-  readonly timers?: Timers;
-  readonly random?: Random;
+  readonly timers: Timers;
+  readonly random: Random;
   readonly onBroken: OnBroken;
   /** Told when the schema is no longer this version's: from then on every call fails, until it is put right. */
   readonly onFault: OnFault;
@@ -39,7 +39,7 @@ export interface StoreOptions {
 /** Fails with StoreOpenError. No token is used before the first read or write of a sealed row. */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const tables: Shared[] = [];
-  const { timers = systemTimers, random = systemRandom } = options;
+  const { timers, random } = options;
   const onFault = (fault: string): void => {
     for (const table of tables) table.clear();
     options.onFault(fault);
@@ -50,8 +50,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 
 /** A store on an open database of whichever kind. Each of its tables adds itself to `tables`. */
 export function storeOn(backend: Backend, tables: Shared[], options: Omit<StoreOptions, 'path' | 'onFault'>): Store {
-  const { tokens, clock, defaultRegion, onBroken, shared, pollMs = 200 } = options;
-  const { timers = systemTimers, random = systemRandom } = options;
+  const { tokens, clock, timers, random, defaultRegion, onBroken, shared, pollMs = 200 } = options;
   const { db, nowMs } = backend;
   const writes = new Writes(backend);
   const leases = new LeaseRows(writes, nowMs);

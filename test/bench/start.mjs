@@ -9,6 +9,8 @@ import { join } from 'node:path';
 import { setImmediate as otherWork } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import Database from 'libsql';
+import { systemClock } from '../../dist/kernel/clock.js';
+import { systemRandom } from '../../dist/kernel/random.js';
 import { systemTimers } from '../../dist/kernel/timers.js';
 import { authorize } from '../../dist/pipeline/authorize.js';
 import { reconcile } from '../../dist/pipeline/maintenance.js';
@@ -79,7 +81,9 @@ const open = () =>
     path,
     tokens: { of: () => token },
     defaultRegion: region,
-    clock: { now: () => Date.now(), monotonicMs: () => performance.now() },
+    clock: systemClock,
+    timers: systemTimers,
+    random: systemRandom,
     shared: false,
     onBroken: (table, id) => console.error(`broken: ${table} ${id}`),
     onFault: (fault) => console.error(fault),

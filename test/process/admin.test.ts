@@ -4,6 +4,7 @@ import { type AddressInfo, connect } from 'node:net';
 import type { Server } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createAdminServer, type Readiness } from '../../src/facades/admin/server.js';
+import { systemTimers } from '../../src/kernel/timers.js';
 import { createMetrics } from '../../src/process/metrics.js';
 
 const metrics = createMetrics();
@@ -13,10 +14,8 @@ let server: Server;
 let base: string;
 
 beforeAll(async () => {
-  server = createAdminServer({
-    ready: () => readiness,
-    metrics: () => (metricsFail ? Promise.reject(new Error('secret detail')) : metrics.text()),
-  });
+  const figures = (): Promise<string> => (metricsFail ? Promise.reject(new Error('secret detail')) : metrics.text());
+  server = createAdminServer({ ready: () => readiness, metrics: figures }, systemTimers);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

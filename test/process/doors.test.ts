@@ -1,5 +1,6 @@
 // The doors of one server, in this process: its time limits hold and its drain is orderly whichever way a connection came in.
 import { systemClock } from '../../src/kernel/clock.js';
+import { systemTimers } from '../../src/kernel/timers.js';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { type AddressInfo, connect, type Socket } from 'node:net';
@@ -29,7 +30,8 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 beforeEach(async () => {
-  server = new DrainableServer({ headersTimeout: 100, requestTimeout: 200, connectionsCheckingInterval: 50 });
+  const limits = { headersTimeout: 100, requestTimeout: 200, connectionsCheckingInterval: 50 };
+  server = new DrainableServer(limits, systemTimers);
   server.on('request', (request, response) => {
     server.begin(request, response);
     release = (): void => {
@@ -53,9 +55,9 @@ beforeEach(async () => {
     systemClock,
     createLog('test', 'text', 'error'),
   );
-  const limits = { all: 4, ofSource: 3 };
+  const handshakes = { limits: { all: 4, ofSource: 3 }, timeoutMs: 10_000 };
   for (const name of ['port', 'file'])
-    await addresses.open(server, name, { limits, timeoutMs: 10_000, dropped: (reason) => dropped.push(reason) });
+    await addresses.open(server, name, { ...handshakes, dropped: (reason) => dropped.push(reason) });
 });
 afterEach(async () => {
   await server.drain();

@@ -64,6 +64,8 @@ async function open(): Promise<Store> {
   const store = storeOn({ ...backend, db }, [], {
     tokens,
     clock,
+    timers: systemTimers,
+    random: systemRandom,
     defaultRegion: region,
     shared: false,
     pollMs: neverMs,

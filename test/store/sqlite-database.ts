@@ -3,6 +3,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Libsql from 'libsql';
+import { systemRandom } from '../../src/kernel/random.js';
+import { systemTimers } from '../../src/kernel/timers.js';
 import { openStore } from '../../src/store/open.js';
 import type { Database } from './bench.js';
 import { region } from './samples.js';
@@ -18,7 +20,8 @@ export function sqliteDatabase(): SqliteFile {
   return {
     folder,
     path,
-    open: (options) => openStore({ path, defaultRegion: region, ...options }),
+    open: (options) =>
+      openStore({ path, defaultRegion: region, timers: systemTimers, random: systemRandom, ...options }),
     administrate(sql, ...parameters) {
       const database = new Libsql(path, { timeout: 5_000 });
       try {

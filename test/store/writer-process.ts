@@ -3,6 +3,8 @@
 import { once } from 'node:events';
 import { writeSync } from 'node:fs';
 import { systemClock } from '../../src/kernel/clock.js';
+import { systemRandom } from '../../src/kernel/random.js';
+import { systemTimers } from '../../src/kernel/timers.js';
 import { openStore } from '../../src/store/open.js';
 import { FakeToken } from '../support/fake-token.js';
 import { region, sampleKey } from './samples.js';
@@ -18,6 +20,8 @@ const store = await openStore({
   tokens: { of: () => token },
   defaultRegion: region,
   clock: systemClock,
+  timers: systemTimers,
+  random: systemRandom,
   shared: true,
   onBroken: () => undefined,
   onFault: () => undefined,

@@ -2,9 +2,12 @@
 // know it by that name: a page in a browser on this machine comes with the name of its own site.
 import express, { type NextFunction, type Request, type Response } from 'express';
 import { DrainableServer } from '../../kernel/drainable-server.js';
+import type { Timers } from '../../kernel/timers.js';
 
 /** The names of this machine to itself, with a port or without. */
 const ownNames = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?$/i;
+
+const limits = { maxHeaderSize: 8_192, headersTimeout: 5_000, requestTimeout: 5_000, keepAliveTimeout: 5_000 };
 
 export interface Readiness {
   readonly ready: boolean;
@@ -21,13 +24,8 @@ export interface AdminOptions {
  * Who names another host than this machine's own hears 421. GET /health/live: 200 while the process answers. GET /health/ready: 200, or
  * 503 with the checks that fail. GET /metrics. The caller listens, on 127.0.0.1: nothing here is authenticated.
  */
-export function createAdminServer({ ready, metrics }: AdminOptions): DrainableServer {
-  const server = new DrainableServer({
-    maxHeaderSize: 8_192,
-    headersTimeout: 5_000,
-    requestTimeout: 5_000,
-    keepAliveTimeout: 5_000,
-  });
+export function createAdminServer({ ready, metrics }: AdminOptions, timers: Timers): DrainableServer {
+  const server = new DrainableServer(limits, timers);
   server.maxConnections = 64;
   const app = express();
   app.disable('x-powered-by');

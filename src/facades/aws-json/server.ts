@@ -42,7 +42,7 @@ const limits = {
 
 export function createAwsJsonServer(options: AwsJsonOptions): DrainableServer {
   const { connections, timers } = options;
-  const server = new DrainableServer(limits);
+  const server = new DrainableServer(limits, timers);
   server.maxHeadersCount = mostHeaders + 1;
   const budgets = { unproven: new BodyBudget(mostHeldBytes.unproven), proven: new BodyBudget(mostHeldBytes.proven) };
   const facade: Facade = { options, connections, budgets, server };

@@ -28,7 +28,7 @@ export async function openSqlite(path: string, { random, timers, onFault }: Sqli
     configure(database);
     const db = new Kysely<PlainTables>({ dialect: new WriteFirstDialect(connection, timers) });
     await migrate(db);
-    const expected = await expectedSchema();
+    const expected = await expectedSchema(timers);
     connection.guard({ inspect: (opened) => difference(expected, readSchema(opened)), onFault });
     if (connection.fault !== undefined) throw new Error(connection.fault);
     const mark = new CommitMark(path);

@@ -2,7 +2,7 @@
 // was while the writer is told that it changed: with anything foreign in the schema, nothing is read or written.
 import Database from 'libsql';
 import { Kysely, Migrator, sql, type SqliteDatabase } from 'kysely';
-import { systemTimers } from '../../kernel/timers.js';
+import type { Timers } from '../../kernel/timers.js';
 import type { ColumnTypes } from '../migrations.js';
 import type { PlainTables } from '../plain-tables.js';
 import { migrations } from '../tables.js';
@@ -44,14 +44,14 @@ export function readSchema(database: Pick<SqliteDatabase, 'prepare'>): Schema {
 let expected: Promise<Schema> | undefined;
 
 /** What the migrations make of an empty database. */
-export function expectedSchema(): Promise<Schema> {
-  expected ??= makeSchema();
+export function expectedSchema(timers: Timers): Promise<Schema> {
+  expected ??= makeSchema(timers);
   return expected;
 }
 
-async function makeSchema(): Promise<Schema> {
+async function makeSchema(timers: Timers): Promise<Schema> {
   const connection = new SqliteConnection(new Database(':memory:'));
-  await migrate(new Kysely<PlainTables>({ dialect: new WriteFirstDialect(connection, systemTimers) }));
+  await migrate(new Kysely<PlainTables>({ dialect: new WriteFirstDialect(connection, timers) }));
   const schema = readSchema(connection);
   connection.close();
   return schema;

@@ -2,6 +2,7 @@
 // by arguments; it makes one login in its life; it ends when its parent does, and when it can no longer trust its token.
 import type { FromTokenHost, ToTokenHost, TokenHostConfig } from '../../config/processes.js';
 import { systemClock } from '../../kernel/clock.js';
+import { systemRandom } from '../../kernel/random.js';
 import { systemTimers } from '../../kernel/timers.js';
 import { ignoreTerminalSignals } from '../../kernel/terminal-signals.js';
 import type { TokenInfo } from '../../model/token-key.js';
@@ -67,7 +68,7 @@ function openToken(config: TokenHostConfig): { module: LoadedModule; token: Toke
   const profile = loadProfile(config.profilePath);
   const module = loadModule(profile, config.modulePath);
   if (config.provision !== undefined) {
-    provision(module, { ...config, soPinFile: config.provision.soPinFile }, profile);
+    provision(module, { ...config, soPinFile: config.provision.soPinFile }, profile, systemRandom);
   }
   const chosen = findToken(module, config.tokenLabel, profile.tokenSelector.serial);
   if (chosen === undefined) {

@@ -1,9 +1,9 @@
 // Makes a token where there is none, for development. The PINs are on disk before the token knows them, and each step looks at what
 // is there first: a provisioning killed anywhere is finished by the next one.
-import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import pkcs11 from 'pkcs11js';
 import { writeDurably } from '../../kernel/durable-file.js';
+import type { Random } from '../../kernel/random.js';
 import { StartFault } from './fault.js';
 import { login, readPin } from './login.js';
 import { findBlankSlot, findToken, type ChosenToken, type LoadedModule } from './module.js';
@@ -23,19 +23,24 @@ const labelBytes = 32;
 /** 128 bits, in hexadecimal. */
 const pinCharacters = 32;
 
-export function provision(module: LoadedModule, plan: Provisioning, profile: Profile): void {
-  for (const step of provisioningSteps(module, plan, profile)) step();
+export function provision(module: LoadedModule, plan: Provisioning, profile: Profile, random: Random): void {
+  for (const step of provisioningSteps(module, plan, profile, random)) step();
 }
 
 /** In this order, each of them any number of times; after the last one the token is labelled and has the user PIN of its file. */
-export function provisioningSteps(module: LoadedModule, plan: Provisioning, profile: Profile): readonly (() => void)[] {
+export function provisioningSteps(
+  module: LoadedModule,
+  plan: Provisioning,
+  profile: Profile,
+  random: Random,
+): readonly (() => void)[] {
   const token = (): ChosenToken | undefined => findToken(module, plan.tokenLabel, profile.tokenSelector.serial);
   return [
     () => {
-      if (!hasUserPin(token())) drawPin(plan.soPinFile, profile);
+      if (!hasUserPin(token())) drawPin(plan.soPinFile, profile, random);
     },
     () => {
-      if (!hasUserPin(token())) drawPin(plan.pinFile, profile);
+      if (!hasUserPin(token())) drawPin(plan.pinFile, profile, random);
     },
     () => {
       if (token() === undefined) initToken(module, plan, profile);
@@ -51,9 +56,9 @@ function hasUserPin(token: ChosenToken | undefined): boolean {
   return token !== undefined && (token.flags & pkcs11.CKF_USER_PIN_INITIALIZED) !== 0;
 }
 
-function drawPin(file: string, profile: Profile): void {
+function drawPin(file: string, profile: Profile, random: Random): void {
   if (existsSync(file)) return;
-  const pin = randomBytes(pinCharacters).toString('hex').slice(0, Math.min(pinCharacters, profile.pin.maxBytes));
+  const pin = random.bytes(pinCharacters).toString('hex').slice(0, Math.min(pinCharacters, profile.pin.maxBytes));
   try {
     writeDurably(file, `${pin}\n`);
   } catch (error) {

@@ -1,6 +1,7 @@
 // The end of a server: calls in the line are answered, and nobody else keeps it from ending.
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemTimers } from '../../../src/kernel/timers.js';
 import { createAdminServer } from '../../../src/facades/admin/server.js';
 import { type BareLine, Speaker, startBareLine, until } from './bare-line.js';
 
@@ -109,13 +110,11 @@ describe('a drain', () => {
 it('the admin port drains alike, and finishes what it was reading', async () => {
   let answer: (text: string) => void = () => undefined;
   let asked = false;
-  const server = createAdminServer({
-    ready: () => ({ ready: true, checks: {} }),
-    metrics: () => {
-      asked = true;
-      return new Promise((resolve) => (answer = resolve));
-    },
-  });
+  const metrics = (): Promise<string> => {
+    asked = true;
+    return new Promise((resolve) => (answer = resolve));
+  };
+  const server = createAdminServer({ ready: () => ({ ready: true, checks: {} }), metrics }, systemTimers);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const endpoint = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
   const silent = await Speaker.on(endpoint);

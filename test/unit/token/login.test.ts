@@ -32,7 +32,7 @@ beforeEach(() => {
   home = mkdtempSync(join(tmpdir(), 'hsm-bridge-login-'));
   const pinFile = join(home, 'pin');
   options = { as: 'user', pinFile, notesFolder: join(home, 'notes'), region: 'eu-west-1', ours: false };
-  writeFileSync(pinFile, 'the-pin-4711\n', { mode: 0o600 });
+  writeFileSync(pinFile, 'the-pin-xyzzy\n', { mode: 0o600 });
   attempts = 0;
   during = '';
 });
@@ -77,7 +77,7 @@ describe('a login', () => {
   it('is noted before the token is asked, without a trace of the PIN, and forgotten when it succeeds', () => {
     expect(tryLogin()).toBeUndefined();
     expect(during).toContain('begun');
-    expect(during).not.toContain('4711');
+    expect(during).not.toContain('xyzzy');
     expect(notes()).toEqual([]);
   });
 
