@@ -14,23 +14,35 @@ const absentId = Buffer.alloc(16, 0x77);
 const coded = (code: string): object => expect.objectContaining({ name: 'BridgeError', code }) as object;
 const hexOf = (ids: readonly Buffer[]): string[] => ids.map((id) => id.toString('hex'));
 
-let store: SoftStore;
+let stores: SoftStore[] = [];
 let real: AccountToken;
-beforeAll(async () => {
-  store = new SoftStore().initialise();
+let interposed: AccountToken;
+
+async function startOn(store: SoftStore): Promise<AccountToken> {
+  stores.push(store);
   await store.start().ready();
-  real = clientOf(store);
-  real.ready();
+  const token = clientOf(store);
+  token.ready();
+  return token;
+}
+
+beforeAll(async () => {
+  real = await startOn(new SoftStore().initialise());
+  const other = new SoftStore().initialise();
+  other.interpose();
+  interposed = await startOn(other);
 });
 afterAll(async () => {
-  await real.close();
-  await store.remove();
+  await Promise.all([real.close(), interposed.close()]);
+  await Promise.all(stores.map((store) => store.remove()));
+  stores = [];
 });
 
 let made = 0;
 
 describe.each([
   ['a real token', () => real],
+  ['a real token behind the interposer', () => interposed],
   ['the fake token', () => new FakeToken()],
 ] as [string, () => Token][])('%s', (_, open) => {
   let token: Token;

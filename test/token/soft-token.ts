@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { FromTokenHost, TokenHostConfig } from '../../src/config/processes.js';
 import { systemClock } from '../../src/kernel/clock.js';
+import { Interposer } from '../support/interposer/interposer.js';
 import { connectAccount, type AccountOptions, type AccountToken } from './one-account.js';
 
 export const profilePath = resolve('native-config/softhsm2.json');
@@ -31,6 +32,7 @@ export class SoftStore {
   readonly socketPath = join(this.home, 't.sock');
   readonly notesFolder = join(this.home, 'pins');
   readonly #hosts: Host[] = [];
+  #interposer: Interposer | undefined;
 
   constructor() {
     mkdirSync(this.tokens, { mode: 0o700 });
@@ -45,6 +47,11 @@ export class SoftStore {
     if (userPin) this.tool(...so, '--init-pin', '--pin', pin);
     writeFileSync(this.soPinFile, `${soPin}\n`, { mode: 0o600 });
     return this;
+  }
+
+  /** Puts one in front of the module, for hosts that are started from then on. */
+  interpose(): Interposer {
+    return (this.#interposer = new Interposer(this.home, softHsm()));
   }
 
   /** pkcs11-tool's output; throws when it fails. */
@@ -75,7 +82,7 @@ export class SoftStore {
     return {
       region: 'eu-test-1',
       profilePath,
-      modulePath: undefined,
+      modulePath: this.#interposer?.modulePath,
       tokenLabel,
       pinFile: this.pinFile,
       notesFolder: this.notesFolder,
@@ -95,6 +102,7 @@ export class SoftStore {
   /** Ends every host and removes the folder. */
   async remove(): Promise<void> {
     for (const host of this.#hosts) await host.kill();
+    this.#interposer?.close();
     rmSync(this.home, { recursive: true, force: true });
   }
 }
