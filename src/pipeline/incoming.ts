@@ -19,7 +19,7 @@ export interface Incoming {
   /** Who calls, proven. Throws also why the façade could not take the request in (no good claim, too large, too many). */
   authenticate(): Promise<Caller>;
   /** Told when that succeeded. */
-  proved(): void;
+  proved(caller: Caller): void;
   operation(caller: Caller): AnyOperation;
   /** Apart from `operation`, so that the record of an input that cannot be read names the operation. */
   input(operation: AnyOperation): Input;

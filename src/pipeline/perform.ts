@@ -32,7 +32,7 @@ export async function perform(line: Line, incoming: Incoming): Promise<Outcome> 
   let budget: AccountBudget | undefined;
   try {
     const caller = record.caller(await incoming.authenticate());
-    incoming.proved();
+    incoming.proved(caller);
     budget = line.budgets.enter(caller.principal.accountId, incoming.bodyBytes, nowMs);
     const operation = record.operation(incoming.operation(caller));
     const input = record.input(incoming.input(operation));

@@ -22,20 +22,25 @@ export const isTooLarge = (statedBytes: number | undefined): boolean =>
 /** What the bodies of many calls hold together beyond what each may hold freely, from the byte's arrival until the call is answered. */
 export class BodyBudget {
   readonly #mostHeldBytes: number;
+  readonly #whole: BodyBudget | undefined;
   #heldBytes = 0;
 
-  constructor(mostHeldBytes: number) {
+  /** `whole`: what it is a part of. */
+  constructor(mostHeldBytes: number, whole?: BodyBudget) {
     this.#mostHeldBytes = mostHeldBytes;
+    this.#whole = whole;
   }
 
   /** Whether there was room. What was taken must be given back in either case. */
   take(bytes: number): boolean {
     this.#heldBytes += bytes;
-    return this.#heldBytes <= this.#mostHeldBytes;
+    const hasWhole = this.#whole?.take(bytes) ?? true;
+    return hasWhole && this.#heldBytes <= this.#mostHeldBytes;
   }
 
   giveBack(bytes: number): void {
     this.#heldBytes -= bytes;
+    this.#whole?.giveBack(bytes);
   }
 }
 

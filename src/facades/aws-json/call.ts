@@ -85,8 +85,8 @@ export class JsonCall implements Incoming {
     return this.#claim.authenticate(this.#body);
   }
 
-  proved(): void {
-    this.#connection.prove();
+  proved({ principal }: Caller): void {
+    this.#connection.prove(principal.accountId);
   }
 
   operation({ service }: Caller): AnyOperation {

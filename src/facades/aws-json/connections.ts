@@ -4,11 +4,14 @@ import type { Socket } from 'node:net';
 import type { MonotonicClock } from '../../kernel/clock.js';
 import { sourceOf } from '../../kernel/source.js';
 import { Strangers } from '../../kernel/strangers.js';
+import { Shares } from './shares.js';
 
 /** Why a connection was closed early; only who began a request and was too slow with it gets an answer. */
 export const dropReasons = [
-  /** Everybody's connections together; all of them have been proven. */
+  /** Everybody's connections together; all of them have been proven, and wait for answers. */
   'all-in-use',
+  /** One that was proven, of the account with the most, for another that was. */
+  'too-many-proven',
   /** The oldest stranger's, for a newer one. */
   'too-many-unproven',
   /** The oldest stranger's of an address, for a newer one of the same. */
@@ -25,6 +28,7 @@ export const dropReasons = [
 export type DropReason = (typeof dropReasons)[number];
 
 export interface ConnectionLimits {
+  /** Strangers have their part of these, however many are proven. */
   readonly connections: number;
   /** Of these, such as no signature was good on yet: each may hold 16 KiB of headers and 8 KiB of a body. */
   readonly unproven: number;
@@ -59,8 +63,9 @@ export class Connection {
   callsInLine = 0;
   /** Its last answer is under way: whatever still comes over it is no call. */
   isFinished = false;
+  used = false;
   readonly #table: ConnectionTable;
-  #proven = false;
+  #accountId: string | undefined;
 
   constructor(socket: Socket, table: ConnectionTable, nowMs: number) {
     this.socket = socket;
@@ -70,15 +75,24 @@ export class Connection {
     this.#table = table;
   }
 
-  /** A signature was good on it. */
-  get proven(): boolean {
-    return this.#proven;
+  /** Whose signature was good on it, the first time: a proxy's connection may carry several accounts' calls. Undefined: nobody's yet. */
+  get accountId(): string | undefined {
+    return this.#accountId;
   }
 
-  prove(): void {
-    if (this.#proven) return;
-    this.#proven = true;
-    this.#table.proved(this);
+  get proven(): boolean {
+    return this.#accountId !== undefined;
+  }
+
+  get isIdle(): boolean {
+    return this.callsInLine === 0;
+  }
+
+  prove(accountId: string): void {
+    this.used = true;
+    if (this.#accountId !== undefined) return;
+    this.#accountId = accountId;
+    this.#table.proved(this, accountId);
   }
 
   /** Whether its peer has gone. */
@@ -116,6 +130,7 @@ export class ConnectionTable {
   readonly #clock: MonotonicClock;
   readonly #all = new Map<Socket, Connection>();
   readonly #unproven: Strangers<Connection>;
+  readonly #proven = new Shares<Connection>();
   readonly #dropped = Object.fromEntries(dropReasons.map((reason) => [reason, 0])) as Record<DropReason, number>;
   #crowdedAtMs: number | undefined;
 
@@ -172,8 +187,14 @@ export class ConnectionTable {
   }
 
   /** For `Connection.prove`. */
-  proved(connection: Connection): void {
+  proved(connection: Connection, accountId: string): void {
+    // Its client may have gone meanwhile.
+    if (this.#all.get(connection.socket) !== connection) return;
     this.#unproven.delete(connection);
+    const { connections, unproven } = this.#limits;
+    const spare = this.#proven.size >= connections - unproven ? this.#proven.spare() : undefined;
+    this.#proven.add(connection, accountId);
+    if (spare !== undefined) this.drop(spare, 'too-many-proven');
   }
 
   /** Tells `late` of strangers whose time is up and none of whose calls is in the line; it is to close them. */
@@ -202,6 +223,7 @@ export class ConnectionTable {
   #forget(connection: Connection): void {
     this.#all.delete(connection.socket);
     this.#unproven.delete(connection);
+    if (connection.accountId !== undefined) this.#proven.delete(connection, connection.accountId);
   }
 }
 

@@ -24,8 +24,8 @@ export interface AwsJsonOptions {
 }
 
 const mostCalls = 4096;
-/** Of large bodies: those of strangers keep nobody's out who has signed well on his connection. */
-const mostHeldBytes = { unproven: 8 * 1_048_576, proven: 32 * 1_048_576 };
+/** Of large bodies: those of strangers keep nobody's out who has signed well on his connection, and those of an account no other's. */
+const mostHeldBytes = { unproven: 8 * 1_048_576, proven: 32 * 1_048_576, ofAccount: 8 * 1_048_576 };
 const sweepEveryMs = 1_000;
 /** How long a client whose body is not read may go on sending it: a connection that is closed meanwhile takes its answer with it. */
 const lingerMs = 1_000;
@@ -44,8 +44,7 @@ export function createAwsJsonServer(options: AwsJsonOptions): DrainableServer {
   const { connections, timers } = options;
   const server = new DrainableServer(limits, timers);
   server.maxHeadersCount = mostHeaders + 1;
-  const budgets = { unproven: new BodyBudget(mostHeldBytes.unproven), proven: new BodyBudget(mostHeldBytes.proven) };
-  const facade: Facade = { options, connections, budgets, server };
+  const facade: Facade = { options, connections, budgetOf: budgets(), server };
   server.on('connection', (socket) => void connections.add(socket));
   server.on('request', (request, response) => serve(facade, request, response));
   // Node would say 417 by itself. What is expected may be ignored (RFC 9110, 10.1.1).
@@ -71,8 +70,25 @@ export function createAwsJsonServer(options: AwsJsonOptions): DrainableServer {
 interface Facade {
   readonly options: AwsJsonOptions;
   readonly connections: ConnectionTable;
-  readonly budgets: { readonly unproven: BodyBudget; readonly proven: BodyBudget };
+  /** Of a proven connection's account; undefined: strangers'. */
+  readonly budgetOf: (accountId: string | undefined) => BodyBudget;
   readonly server: DrainableServer;
+}
+
+/** Accounts are as many as are configured. */
+function budgets(): Facade['budgetOf'] {
+  const unproven = new BodyBudget(mostHeldBytes.unproven);
+  const proven = new BodyBudget(mostHeldBytes.proven);
+  const ofAccount = new Map<string, BodyBudget>();
+  return (accountId) => {
+    if (accountId === undefined) return unproven;
+    let budget = ofAccount.get(accountId);
+    if (budget === undefined) {
+      budget = new BodyBudget(mostHeldBytes.ofAccount, proven);
+      ofAccount.set(accountId, budget);
+    }
+    return budget;
+  };
 }
 
 /** One call from its headers to its answer. */
@@ -98,7 +114,7 @@ function serve(facade: Facade, request: IncomingMessage, response: ServerRespons
     return;
   }
   if (isAwaited) response.writeContinue();
-  const budget = connection.proven ? facade.budgets.proven : facade.budgets.unproven;
+  const budget = facade.budgetOf(connection.accountId);
   receive(request, statedBytes, budget, (body, heldBytes, refusal) => {
     const answered = answer(facade, call, refusal ?? claim, body);
     if (heldBytes > 0) void answered.finally(() => budget.giveBack(heldBytes));

@@ -38,10 +38,11 @@ export async function startBareLine({ hurry = false, connections = new Connectio
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const endpoint = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
   const sockets: Speaker[] = [];
-  const credentials = {
-    accessKeyId: `AKIA${accounts.first}`,
-    secretAccessKey: `secret-of-${accounts.first}`,
-  };
+  const credentialsOf = (account: string) => ({
+    accessKeyId: `AKIA${account}`,
+    secretAccessKey: `secret-of-${account}`,
+  });
+  const credentials = credentialsOf(accounts.first);
   return {
     ...line,
     server,
@@ -49,9 +50,10 @@ export async function startBareLine({ hurry = false, connections = new Connectio
     outcomes,
     started: () => started,
     /** A request with a good signature, on a connection that stays open. */
-    call: (operation: string, input: object = {}): Buffer => {
+    call: (operation: string, input: object = {}, account: string = accounts.first): Buffer => {
       const body = JSON.stringify(input);
-      const request = signed({ endpoint, credentials, region, target: `TrentService.${operation}`, body });
+      const target = `TrentService.${operation}`;
+      const request = signed({ endpoint, credentials: credentialsOf(account), region, target, body });
       return bytesOf({ ...request, headers: request.headers.filter(([name]) => name !== 'Connection') });
     },
     /** The headers of a request that claims to be somebody's, and is not: its body is read before that shows. */

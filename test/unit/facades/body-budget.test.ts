@@ -1,5 +1,6 @@
 // Memory that strangers may take: bounded, and never taken from those who send little.
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { accounts } from '../../support/line.js';
 import { type BareLine, type Speaker, startBareLine, until } from './bare-line.js';
 
 const mebibyte = 1_048_576;
@@ -47,6 +48,28 @@ it('takes in usual requests while strangers hold back the last byte of large one
   do code = await ask(200_000);
   while (code === 'ThrottlingException');
   expect(code).toBe('InvalidSignatureException');
+});
+
+it('takes in large requests of an account while another holds back the last byte of as many as it can', async () => {
+  const proven = async (account: string): Promise<Speaker> => {
+    const speaker = await line.speaker();
+    await speaker.say(line.call('ListKeys', {}, account));
+    await until(() => speaker.text.includes('"Keys"'));
+    return speaker;
+  };
+  const body = Buffer.alloc(mebibyte - 1, 0x20);
+  const held: Speaker[] = [];
+  for (let n = 0; n < 33; n++) {
+    const speaker = await proven(accounts.second);
+    await speaker.say(line.claimed(mebibyte));
+    await speaker.say(body);
+    held.push(speaker);
+  }
+  await until(() => held.some(({ text }) => text.includes('ThrottlingException')));
+  const other = await proven(accounts.first);
+  await other.say(line.claimed(200_000) + ' '.repeat(200_000));
+  await until(() => other.text.includes('__type'));
+  expect(other.text).toContain('InvalidSignatureException');
 });
 
 it('counts a body until its call is answered, whether or not its client is still there', async () => {

@@ -38,7 +38,7 @@ it('lets the oldest stranger of an address go for a newer one of the same, and n
   const { table, dropped, add } = aTable();
   const other = add('10.0.0.9');
   const clients = [1, 2, 3].map(() => add('10.0.0.1'));
-  clients.forEach((client) => client.prove());
+  clients.forEach((client) => client.prove('one'));
   const strangers = [1, 2, 3, 4].map(() => add('10.0.0.1'));
   expect(gone([other, ...clients, ...strangers])).toEqual([false, false, false, false, true, false, false, false]);
   expect(dropped).toEqual(['too-many-of-source']);
@@ -53,19 +53,58 @@ it('does not take UNIX sockets for one address', () => {
   expect(local[0]?.isBroken).toBe(false);
 });
 
-it('keeps who has signed well, whoever comes, and turns newcomers away when all have', () => {
+it('keeps who has signed well, whoever comes, and room for strangers', () => {
   const { table, dropped, add } = aTable();
-  const clients = Array.from({ length: 9 }, (_, n) => {
+  const clients = Array.from({ length: 4 }, (_, n) => {
     const client = add(`10.0.1.${n}`);
-    client.prove();
+    client.prove('one');
     return client;
   });
-  const stranger = add('10.0.0.1');
-  const last = add('10.0.0.2');
-  last.prove();
-  expect(add('10.0.0.3')).toBe(undefined);
-  expect(gone([...clients, stranger, last])).toEqual([...Array<boolean>(9).fill(false), true, false]);
-  expect(dropped).toEqual(['too-many-unproven', 'all-in-use']);
+  const strangers = Array.from({ length: 7 }, (_, n) => add(`10.0.0.${n}`));
+  expect(gone([...clients, ...strangers])).toEqual([
+    false,
+    false,
+    false,
+    false,
+    true,
+    ...Array<boolean>(6).fill(false),
+  ]);
+  expect(dropped).toEqual(['too-many-unproven']);
+  expect(table.state()).toMatchObject({ open: 10, unproven: 6 });
+});
+
+it('lets the account with the most connections lose the one that it has not used for longest, for whoever signs well', () => {
+  const { table, dropped, add } = aTable();
+  const signed = (accountId: string): Connection => {
+    const connection = add(undefined);
+    connection.prove(accountId);
+    return connection;
+  };
+  const many = ['many', 'many', 'many'].map(signed);
+  const few = signed('few');
+  many[0]?.prove('many');
+  many[1]!.callsInLine = 1;
+  // All were used when they were proven: at the first look that is forgotten.
+  const more = [signed('few'), signed('few')];
+  expect(gone([...many, few, ...more])).toEqual([true, false, true, false, false, false]);
+  expect(dropped).toEqual(['too-many-proven', 'too-many-proven']);
+  // Now it is the other one that has most, and its newest is in use.
+  few.prove('few');
+  more.forEach((connection) => (connection.callsInLine = 1));
+  signed('many');
+  expect(gone([many[1]!, few, ...more])).toEqual([false, true, false, false]);
+  expect(table.state()).toMatchObject({ open: 4, unproven: 0 });
+});
+
+it('turns newcomers away while all wait for answers', () => {
+  const { table, dropped, add } = aTable();
+  for (let n = 0; n < 10; n++) {
+    const client = add(undefined);
+    client.callsInLine = 1;
+    client.prove('one');
+  }
+  expect(add(undefined)).toBe(undefined);
+  expect(dropped).toEqual(['all-in-use']);
   expect(table.state().open).toBe(10);
 });
 
@@ -76,7 +115,7 @@ it('gives a stranger so long for a good signature, and an answer if he has said 
   const waiting = add('10.0.0.3', 500);
   waiting.callsInLine = 1;
   const client = add('10.0.0.4', 500);
-  client.prove();
+  client.prove('one');
   const late: Connection[] = [];
   pass(999);
   const young = add('10.0.0.5');
@@ -94,7 +133,7 @@ it('gives a stranger so long for a good signature, and an answer if he has said 
 it('lets a stranger send few requests at once', () => {
   const { table, dropped, add } = aTable();
   const [stranger, client] = [add('10.0.0.1'), add('10.0.0.1')];
-  client.prove();
+  client.prove('one');
   stranger.calls = client.calls = 1;
   expect([table.mayCall(stranger), table.mayCall(client)]).toEqual([true, true]);
   stranger.calls = client.calls = 2;
@@ -106,7 +145,7 @@ it('lets a stranger send few requests at once', () => {
 it('forgets connections that end', () => {
   const { table, add } = aTable();
   const [one, two] = [add('10.0.0.1'), add('10.0.0.1')];
-  two.prove();
+  two.prove('one');
   one.socket.emit('close');
   two.socket.emit('close');
   expect(table.state()).toMatchObject({ open: 0, unproven: 0 });
