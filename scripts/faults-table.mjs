@@ -9,7 +9,7 @@ export function faultsTable({ ckrTable, functionAnswers, meanings }, profiles) {
   const lines = [
     '# What a return value of the token means',
     '',
-    'Written by `npm run generate` from `src/token/host/ckr.ts` and `native-config`. A value that is in none of these tables makes the token suspect.',
+    'Written by `npm run generate` from `src/token/host/ckr.ts` and `native-config`. A value that is in none of these tables makes the token suspect; a vendor’s own is vague from a function that is named below.',
     '',
     '| Meaning | Answered | Lost | Made again |',
     '|---|---|---|---|',

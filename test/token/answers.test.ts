@@ -121,6 +121,7 @@ describe('a return value', () => {
     ['C_Encrypt', 0x05, 'internal', 'nothing'],
     ['C_Encrypt', 0x06, 'internal', 'nothing'],
     ['C_Encrypt', 0x30, 'internal', 'nothing'],
+    ['C_Encrypt', 0x8000_0001, 'internal', 'nothing'],
     ['C_EncryptInit', 0x30, 'internal', 'nothing'],
     ['C_Encrypt', 0x21, 'internal', 'nothing'],
     ['C_Encrypt', 0x07, 'internal', 'session'],
@@ -146,7 +147,7 @@ describe('a return value', () => {
     ['C_Encrypt', 0x32],
     ['C_Encrypt', 0x101],
     ['C_Encrypt', 0x190],
-    ['C_Encrypt', 0x8000_0001],
+    ['C_Encrypt', 0x1234],
     ['C_EncryptInit', 0xe0],
   ])('%s %i loses the token', (from, code) => {
     answers(from, code);

@@ -1,5 +1,6 @@
 // Every return value of PKCS#11 v2.40 (§5.1 and pkcs11t.h), and what it means here: by itself, and from the functions where it means something
-// else. A value that is not in the table makes the token suspect, and a PIN is never tried again.
+// else. A value that is not in the table makes the token suspect, or has it asked when it is a vendor's own from a function that works on what
+// callers choose, and a PIN is never tried again.
 import pkcs11 from 'pkcs11js';
 import { TokenError, type CkFunction } from './cryptoki.js';
 
@@ -214,7 +215,8 @@ export function meaningsOf(answers: readonly VendorAnswer[]): MeaningOf {
   return (error) => {
     const name = ckrName(error);
     if (!(error instanceof TokenError) || name === undefined) return meaningOf(error);
-    const own = functionAnswers[error.function]?.[name as CkrName];
+    const answersOf = functionAnswers[error.function];
+    const own = answersOf?.[name as CkrName] ?? (answersOf !== undefined && isVendors(error) ? 'vague' : undefined);
     const usual: CkrMeaning = own === undefined ? meaningOf(error) : meanings[own];
     const vendors = answers.find(
       (answer) =>
@@ -286,6 +288,12 @@ export function ckrOf(error: unknown): number | undefined {
 export function ckrName(error: unknown): CkrName | `0x${string}` | undefined {
   const code = ckrOf(error);
   return code === undefined ? undefined : (byCode.get(code)?.[0] ?? `0x${code.toString(16)}`);
+}
+
+/** From CKR_VENDOR_DEFINED on. */
+function isVendors(error: unknown): boolean {
+  const code = ckrOf(error) ?? 0;
+  return code >= 0x8000_0000 && code <= 0xffff_ffff;
 }
 
 /** What a value means by itself, whichever function it came from. */
