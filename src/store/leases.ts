@@ -19,8 +19,9 @@ export class LeaseRows implements LeaseStore {
       const lease = await trx
         .selectFrom('leases')
         .select((eb) => [
-          'holder',
-          'token',
+          eb('holder', '=', holder).as('own'),
+          // A number that no daemon has counted up to is another hand's: it must not keep everybody from the work for good.
+          eb.case().when('token', '<', Number.MAX_SAFE_INTEGER).then(eb.ref('token')).else(0).end().as('token'),
           eb
             .or([
               eb('expires_at_ms', '<=', this.#nowMs),
@@ -32,8 +33,8 @@ export class LeaseRows implements LeaseStore {
         .where('name', '=', name)
         .executeTakeFirst();
       // Databases differ in how they say true.
-      if (lease !== undefined && lease.holder !== holder && !lease.free) return undefined;
-      const token = lease === undefined ? 1 : lease.token + (lease.holder === holder ? 0 : 1);
+      if (lease !== undefined && !lease.own && !lease.free) return undefined;
+      const token = lease === undefined ? 1 : lease.token + (lease.own ? 0 : 1);
       await trx
         .insertInto('leases')
         .values((eb) => ({ name, holder, token, expires_at_ms: eb(this.#nowMs, '+', ttlMs) }))

@@ -10,6 +10,8 @@ import type { Write, Writes } from './writes.js';
 const silenceMs = 60_000;
 /** A row that nobody could mistake for one that lives goes with the next start. */
 const forgottenMs = 24 * 60 * 60 * 1000;
+/** In one `IN (…)`, of which SQLite takes 32,766. */
+const idsAtOnce = 500;
 
 export interface LifeRowsOptions {
   readonly db: Kysely<PlainTables>;
@@ -59,18 +61,15 @@ export class LifeRows implements LifeStore {
     const { nowMs } = this.#options;
     const { trx } = write;
     const { id, host, lane, lanes } = this.#own;
-    const earlier = await trx
-      .selectFrom('lives')
-      .select('id')
-      .where((eb) =>
-        eb.or([ofEarlierStarts({ host, lane, lanes })(eb), eb('heartbeat_at_ms', '<', eb(nowMs, '-', forgottenMs))]),
-      )
+    const earlier = (eb: ExpressionBuilder<PlainTables, 'lives'>) =>
+      eb.or([ofEarlierStarts({ host, lane, lanes })(eb), eb('heartbeat_at_ms', '<', eb(nowMs, '-', forgottenMs))]);
+    // However many there are, none of them comes into this process.
+    await trx
+      .updateTable('leases')
+      .set({ expires_at_ms: 0 })
+      .where('holder', 'in', (eb) => eb.selectFrom('lives').select('id').where(earlier))
       .execute();
-    const over = earlier.map((known) => known.id);
-    if (over.length > 0) {
-      await trx.deleteFrom('lives').where('id', 'in', over).execute();
-      await trx.updateTable('leases').set({ expires_at_ms: 0 }).where('holder', 'in', over).execute();
-    }
+    await trx.deleteFrom('lives').where(earlier).execute();
     await trx.insertInto('lives').values({ id, host, lane, started_at_ms: nowMs, heartbeat_at_ms: nowMs }).execute();
     write.whenCommitted(() => (this.#isWritten = true));
   }
@@ -82,14 +81,18 @@ export class LifeRows implements LifeStore {
     const over = new Set(ids);
     if (own !== undefined) over.delete(own.id);
     if (over.size === 0) return over;
-    const living = await db
-      .selectFrom('lives')
-      .select('id')
-      .where((eb) => eb('heartbeat_at_ms', '>=', eb(nowMs, '-', silenceMs)))
-      // Also while the disk is full, and their rows are still there.
-      .$if(own !== undefined, (query) => query.where((eb) => eb.not(ofEarlierStarts(own as Place)(eb))))
-      .execute();
-    for (const { id } of living) over.delete(id);
+    const asked = [...over];
+    for (let start = 0; start < asked.length; start += idsAtOnce) {
+      const living = await db
+        .selectFrom('lives')
+        .select('id')
+        .where('id', 'in', asked.slice(start, start + idsAtOnce))
+        .where((eb) => eb('heartbeat_at_ms', '>=', eb(nowMs, '-', silenceMs)))
+        // Also while the disk is full, and their rows are still there.
+        .$if(own !== undefined, (query) => query.where((eb) => eb.not(ofEarlierStarts(own as Place)(eb))))
+        .execute();
+      for (const { id } of living) over.delete(id);
+    }
     return over;
   }
 }

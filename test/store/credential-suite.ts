@@ -65,6 +65,13 @@ export function credentialSuite(bench: () => Bench): void {
     expect(third?.token).toBeGreaterThan(second!.token);
   });
 
+  it('gives a lease whose number another hand has made as large as there can be', async () => {
+    const store = await bench().open();
+    bench().database.administrate("insert into leases values ('rotation', 'x', 0, 9223372036854775807)");
+    expect(await store.leases.take('rotation', 'one', 100_000)).toMatchObject({ holder: 'one', token: 1 });
+    expect(await store.leases.take('rotation', 'one', 100_000)).toMatchObject({ holder: 'one', token: 1 });
+  });
+
   it('lets nobody write who slept past the lease', async () => {
     const [one, two] = [await bench().open(), await bench().open()];
     const key = sampleKey();

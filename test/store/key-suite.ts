@@ -152,6 +152,26 @@ export function keySuite(bench: () => Bench): void {
     expect(await all(store.keys.unsettled(region, 'all'))).toHaveLength(2);
   });
 
+  it('begins a life beside very many that are over, and takes them away with their leases', async () => {
+    const { database } = bench();
+    const first = await bench().open();
+    await first.lives.begin({ host: 'a', lane: 0, lanes: 1 });
+    database.administrate(
+      `with recursive n(i) as (select 1 union all select i + 1 from n where i < 40000)
+       insert into lives select 'gone' || i, 'b', 0, 1, 1 from n`,
+    );
+    database.administrate("insert into leases values ('rotation', 'gone40000', 9007199254740991, 1)");
+    const store = await bench().open();
+    const life = await store.lives.begin({ host: 'a', lane: 0, lanes: 1 });
+    const key = sampleKey({ status: 'creating', life });
+    await store.keys.insert(key);
+    expect(await store.keys.find(key)).toEqual(key);
+    expect(await store.lives.beat()).toBe(true);
+    expect(database.administrate('select id from lives')).toEqual([{ id: life }]);
+    const lease = database.administrate("select expires_at_ms from leases where name = 'rotation'");
+    expect(lease).toEqual([{ expires_at_ms: 0 }]);
+  });
+
   it('removes a key with its aliases and its backing keys', async () => {
     const store = await bench().open();
     const key = sampleKey();

@@ -137,6 +137,29 @@ describe('SQLite file', () => {
     await two.close();
   });
 
+  it('goes on, for everybody and after a start, behind a notice that another hand made the last one there can be, or endless', async () => {
+    const noticed = async (backend: Backend): Promise<void> =>
+      backend.write(async () => ({ result: undefined, changed: ['keys:a'] }));
+    const [one, two] = [await openSqlite(file.path, quiet), await openSqlite(file.path, quiet)];
+    file.administrate("insert into changes (seq, writer, changed) values (9223372036854775807, 'x', '[]')");
+    expect(one.changes()).toBe('all');
+    await noticed(two);
+    expect(one.changes()).toBe('all');
+    await noticed(two);
+    expect(one.changes()).toEqual(['keys:a']);
+    file.administrate(
+      "insert into changes (writer, changed) values ('x', '[\"keys:' || hex(zeroblob(1000000)) || '\"]')",
+    );
+    expect(one.changes()).toBe('all');
+    file.administrate("insert into changes (seq, writer, changed) values (9223372036854775807, 'x', '[]')");
+    const three = await openSqlite(file.path, quiet);
+    await noticed(three);
+    for (const backend of [one, two, three]) expect(backend.changes()).toBe('all');
+    await noticed(one);
+    expect(three.changes()).toEqual(['keys:a']);
+    for (const backend of [one, two, three]) await backend.close();
+  });
+
   it('waits for another writer without holding up this process', async () => {
     const store = await bench.open();
     const key = sampleKey();

@@ -10,6 +10,8 @@ const keptRows = 1024;
 const trimEvery = 256;
 /** A commit that changed more says 'all': others then read a little more, and this row stays small. */
 const maxNames = 200;
+/** A longer notice is another hand's: a name has some 300 bytes at most. */
+const maxBytes = 64 * 1024;
 const attempts = 5;
 
 interface Notice {
@@ -44,9 +46,12 @@ export class Notices {
   /** In a transaction, as its last statement: nothing may come between it and the commit, or a look would find a notice of no commit. */
   write(changed: Changed): void {
     const text = JSON.stringify(changed.length > maxNames ? 'all' : changed);
-    this.#connection.prepare('insert into changes (writer, changed) values (?, ?)').run([this.#writer, text]);
-    const [row] = this.#connection.prepare('select last_insert_rowid() as seq').all([]) as { seq: number }[];
-    const seq = row?.seq ?? 0;
+    let seq = this.#insert(text);
+    if (!Number.isSafeInteger(seq)) {
+      // Behind a number that another hand wrote, and that nobody counts up to, there are none left: all begin again at 1, and read everything.
+      this.#connection.prepare('delete from changes').run([]);
+      seq = this.#insert(text);
+    }
     if (seq % trimEvery === 0) this.#connection.prepare('delete from changes where seq <= ?').run([seq - keptRows]);
   }
 
@@ -78,13 +83,23 @@ export class Notices {
     return changed;
   }
 
+  #insert(text: string): number {
+    this.#connection.prepare('insert into changes (writer, changed) values (?, ?)').run([this.#writer, text]);
+    const [row] = this.#connection.prepare('select last_insert_rowid() as seq').all([]) as { seq: number }[];
+    return row?.seq ?? 0;
+  }
+
   /** Notices and the count of one moment; undefined when commits cannot be counted or never stood still. */
   #readAfter(seq: number): { readonly notices: readonly Notice[]; readonly position: Position } | undefined {
     for (let attempt = 0; attempt < attempts; attempt++) {
       const commits = this.#mark.commits();
       if (commits === undefined) return undefined;
       const notices = this.#connection
-        .prepare('select seq, writer, changed from changes where seq > ? order by seq limit ?')
+        .prepare(
+          `select seq, iif(octet_length(writer) <= ${maxBytes}, writer, '') as writer,
+             iif(octet_length(changed) <= ${maxBytes}, changed, '"all"') as changed from changes
+           where seq > ? and seq <= ${Number.MAX_SAFE_INTEGER} order by seq limit ?`,
+        )
         .all([seq, keptRows + trimEvery]) as Notice[];
       if (this.#mark.commits() === commits) return { notices, position: { seq: notices.at(-1)?.seq ?? seq, commits } };
     }
@@ -92,7 +107,8 @@ export class Notices {
   }
 
   #newest(): number {
-    const [row] = this.#connection.prepare('select seq from changes order by seq desc limit 1').all([]) as Notice[];
+    const newest = `select seq from changes where seq <= ${Number.MAX_SAFE_INTEGER} order by seq desc limit 1`;
+    const [row] = this.#connection.prepare(newest).all([]) as Notice[];
     return row?.seq ?? 0;
   }
 }
