@@ -15,7 +15,7 @@ import { createRegionTokens, type RegionTokens } from '../token/regions.js';
 import type { Core } from './core.js';
 import type { Gateway } from './gateway.js';
 import { heartbeat } from './heartbeat.js';
-import { lookAtUnsettled, settleAudit, settler } from './settle.js';
+import { createSettler, lookAtUnsettled, settleAudit } from './settle.js';
 import { upkeepJob } from './upkeep.js';
 
 /** What `compose.ts` gives it. */
@@ -101,13 +101,15 @@ async function start(parts: Parts, gateway: Gateway, addresses: BoundAddresses):
   const wrong = await store.wrongToken(config.defaultRegion);
   if (wrong !== undefined)
     throw new FatalError('token-unsafe', `${wrong}: connect it, or restore the home of this one`);
-  const settle = settler(gateway);
+  const settler = createSettler(gateway);
   tokens.onReady(
     (region) =>
-      void settle(region).catch((error: unknown) => log.error(`reconcile of ${region} failed: ${String(error)}`)),
+      void settler
+        .tokenIsUp(region)
+        .catch((error: unknown) => log.error(`reconcile of ${region} failed: ${String(error)}`)),
   );
   // Nobody waits for what was never answered: the rest of a long list is settled while the daemon serves, as in every other Region.
-  const settling = settle(config.defaultRegion);
+  const settling = settler.tokenIsUp(config.defaultRegion);
   await Promise.race([settling, timers.sleep(settleFirstMs)]);
   settling.catch((error: unknown) => log.error(`reconcile of ${config.defaultRegion} failed: ${String(error)}`));
   for (const { region } of config.regions) {
@@ -120,7 +122,7 @@ async function start(parts: Parts, gateway: Gateway, addresses: BoundAddresses):
     const listening = await facade.listen(core);
     if (listening !== undefined) served.push(listening);
   }
-  const job = upkeepJob(gateway);
+  const job = upkeepJob(gateway, settler);
   const cancelBeats = heartbeat(gateway, timers, () => {
     log.error('another gateway holds this one to be gone: it ends, and is started again');
     process.exit(1);

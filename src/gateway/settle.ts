@@ -1,6 +1,7 @@
 // What a gateway does about what an earlier life left unfinished: in the audit log at its start, in each Region once its token is there.
 import { closeInterrupted } from '../pipeline/interrupted.js';
-import { reconcile, type OnFailure } from '../pipeline/maintenance.js';
+import { reconcile, settleAbandoned, type OnFailure } from '../pipeline/maintenance.js';
+import type { Lease } from '../ports/store.js';
 import type { Log } from '../process/log.js';
 import type { Gateway } from './gateway.js';
 
@@ -26,9 +27,17 @@ export async function settleAudit({ services, audit, log, timers }: Gateway): Pr
   }
 }
 
-/** Looks whether a Region's token is the right one each time it is up, and settles the Region the first time it is. */
-export function settler(gateway: Gateway): (region: string) => Promise<void> {
+export interface Settler {
+  /** Each time a Region's token is up: looks whether it is the right one, and settles the Region the first time it is. */
+  tokenIsUp(region: string): Promise<void>;
+  /** At each turn of the upkeep: what gateways that are gone left half done in the Region. */
+  upkeep(region: string, lease: Lease): Promise<void>;
+}
+
+export function createSettler(gateway: Gateway): Settler {
   const settled = new Map<string, Promise<void>>();
+  const whole = new Set<string>();
+  const begun = new Set<string>();
   const settle = async (region: string): Promise<void> => {
     const { services, log } = gateway;
     const { settled: done, missing, unknown } = await reconcile(services, region, onFailure(log, region));
@@ -46,7 +55,8 @@ export function settler(gateway: Gateway): (region: string) => Promise<void> {
         log.error(`${region}: the seals were not all checked: ${String(error)}`),
       );
   };
-  return async (region) => {
+  const tokenIsUp = async (region: string): Promise<void> => {
+    begun.add(region);
     const wrong = await gateway.store.wrongToken(region);
     if (wrong !== undefined) {
       gateway.tokens.down(region, 'token-unsafe');
@@ -54,9 +64,25 @@ export function settler(gateway: Gateway): (region: string) => Promise<void> {
     }
     const settling = settled.get(region) ?? settle(region);
     settled.set(region, settling);
-    settling.catch(() => settled.delete(region));
+    settling.then(
+      () => whole.add(region),
+      () => settled.delete(region),
+    );
     await settling;
   };
+  const upkeep = async (region: string, lease: Lease): Promise<void> => {
+    const { services, tokens, log } = gateway;
+    if (whole.has(region)) {
+      const count = await settleAbandoned(services, region, onFailure(log, region), lease);
+      if (count > 0)
+        log.warn(`${region}: finished or undid ${count} key creations or rotations of gateways that are gone`);
+      return;
+    }
+    // What its settling has still to come to is not settled twice; one that failed is tried again, and one that nothing began is begun.
+    if (settled.has(region)) return;
+    if (begun.has(region) ? tokens.isUp(region) : await isLeftUnfinished(gateway, region)) await tokenIsUp(region);
+  };
+  return { tokenIsUp, upkeep };
 }
 
 /** So that health names each broken row, also those that nobody asks for. A row is refused when it is used, whether this came to it or not. */
@@ -75,15 +101,19 @@ export const onFailure =
   (key, error) =>
     log.error(`${region}: key ${key.keyId}: ${String(error)}; what is left is tried again later`);
 
-/** A look at what is unfinished starts the Region's token, and its settling with it. A failure is logged: the Region's first use looks again. */
+/** A look at what is unfinished starts the Region's token, and its settling with it. A failure is logged: the upkeep looks again. */
 export async function lookAtUnsettled(gateway: Gateway, region: string): Promise<void> {
-  const { store, log } = gateway;
   try {
-    for await (const key of store.keys.unsettled(region, 'abandoned')) {
-      log.debug(`${region}: key ${key.keyId} was left unfinished`);
-      return;
-    }
+    await isLeftUnfinished(gateway, region);
   } catch (error) {
-    log.warn(`${region}: what was left unfinished could not be looked at: ${String(error)}`);
+    gateway.log.warn(`${region}: what was left unfinished could not be looked at: ${String(error)}`);
   }
+}
+
+async function isLeftUnfinished({ store, log }: Gateway, region: string): Promise<boolean> {
+  for await (const key of store.keys.unsettled(region, 'abandoned')) {
+    log.debug(`${region}: key ${key.keyId} was left unfinished`);
+    return true;
+  }
+  return false;
 }

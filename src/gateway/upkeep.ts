@@ -1,15 +1,15 @@
-// What is due from time to time: deletions, by a clock that is believed, and creations that will never end.
+// What is due from time to time: deletions, by a clock that is believed, and creations and rotations that will never end.
 import { deleteDueKeys, settleStaleCreations } from '../pipeline/maintenance.js';
 import { SecondLook } from '../pipeline/second-look.js';
 import type { ClockKeeper } from '../process/clock-keeper.js';
 import { runJob, type Job } from '../process/jobs.js';
 import type { Log } from '../process/log.js';
 import type { Gateway } from './gateway.js';
-import { onFailure } from './settle.js';
+import { onFailure, type Settler } from './settle.js';
 
 const everyMs = 60_000;
 
-export function upkeepJob({ config, services, store, keeper, log, clock, timers }: Gateway): Job {
+export function upkeepJob({ config, services, store, keeper, log, clock, timers }: Gateway, settler: Settler): Job {
   const secondLook = new SecondLook(clock);
   return runJob({
     name: 'upkeep',
@@ -25,6 +25,7 @@ export function upkeepJob({ config, services, store, keeper, log, clock, timers 
       for (const { region } of config.regions) {
         try {
           await deleteDueKeys(services, region, evidence, onFailure(log, region));
+          await settler.upkeep(region, lease);
           await settleStaleCreations(services, region, evidence, onFailure(log, region));
         } catch (error) {
           log.error(`upkeep of ${region}: ${String(error)}`);

@@ -42,10 +42,10 @@ export async function isPendingMade(services: Services, key: Key): Promise<boole
 }
 
 /** Records announced material as current. It may be repeated after a crash. */
-export async function adopt(services: Services, key: Key, materialId: string): Promise<Key> {
+export async function adopt(services: Services, key: Key, materialId: string, lease?: Lease): Promise<Key> {
   const { strategy } = keySpecRow(key.spec);
   const backingKey: BackingKey = { materialId, strategy, createdAtMs: services.clock.now() };
-  return services.store.keys.update(key, (row) => {
+  const adopted = (row: Key): Key => {
     if (row.pendingMaterialId !== materialId) return row;
     return {
       ...row,
@@ -53,7 +53,8 @@ export async function adopt(services: Services, key: Key, materialId: string): P
       backingKeys: [...row.backingKeys, backingKey],
       pendingMaterialId: undefined,
     };
-  });
+  };
+  return services.store.keys.update(key, adopted, lease);
 }
 
 /** CKA_IDs of every generation of a key's material, an announced one too. */

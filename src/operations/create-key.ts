@@ -98,7 +98,7 @@ export const createKey = define({
     };
     await requireCapable(services, region, accountId, row.spec);
     await services.store.keys.insert(row);
-    const key = await generatePending(services, row, accountId, () => services.store.keys.remove(row));
+    const key = await generatePending(services, row, accountId, () => services.store.keys.removeUnfinished(row));
     return { KeyMetadata: keyMetadata(key) };
   },
 });

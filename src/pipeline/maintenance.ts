@@ -91,6 +91,23 @@ export async function settleStaleCreations(
   look.end();
 }
 
+/** Creations and rotations of gateways that are gone, never those of gateways that live; gives how many there were. */
+export async function settleAbandoned(
+  services: Services,
+  region: string,
+  onFailure: OnFailure,
+  lease?: Lease,
+): Promise<number> {
+  let settled = 0;
+  for await (const key of services.store.keys.unsettled(region, 'abandoned')) {
+    // A token that is away would leave a line a minute for each of them.
+    if (settled === 0) await services.token(region, theDaemon).info();
+    settled += 1;
+    await attempt(key, onFailure, () => settle(services, key, lease));
+  }
+  return settled;
+}
+
 async function attempt(key: Key, onFailure: OnFailure, change: () => Promise<unknown>): Promise<void> {
   try {
     await change();
@@ -117,21 +134,13 @@ export interface Reconciled {
   readonly unknown: number;
 }
 
-/**
- * Settles one Region after a start: creations and rotations of gateways that are gone, never those of gateways that live. Of all rows only ids
- * are held; keys are read when something is to be done.
- */
+/** Settles one Region after a start. Of all rows only ids are held; keys are read when something is to be done. */
 export async function reconcile(services: Services, region: string, onFailure: OnFailure): Promise<Reconciled> {
-  const { keys } = services.store;
-  let settled = 0;
-  for await (const key of keys.unsettled(region, 'abandoned')) {
-    settled += 1;
-    await attempt(key, onFailure, () => settle(services, key));
-  }
+  const settled = await settleAbandoned(services, region, onFailure);
   const { lost, unknown } = await compare(services, region);
   const missing = await markMissing(services, region, lost);
   await markFound(services, region, lost);
-  return { settled, missing, unknown: unknown.length - (await keys.named(region, unknown)).size };
+  return { settled, missing, unknown: unknown.length - (await services.store.keys.named(region, unknown)).size };
 }
 
 /** CKA_IDs that only the rows have, and those that only the token has. Both lists come in the same order and are walked side by side. */
@@ -194,11 +203,17 @@ async function settle(services: Services, key: Key, lease?: Lease): Promise<void
   const made = await isPendingMade(services, key);
   const change = creating ? 'CreateKey' : 'RotateKey';
   await audited(services, ofKey(`${made ? 'Finish' : 'Undo'}${change}`, key), async () => {
-    if (made && pendingMaterialId !== undefined) await adopt(services, key, pendingMaterialId);
-    else if (creating) await services.store.keys.remove(key, lease);
-    else await services.store.keys.update(key, (row) => ({ ...row, pendingMaterialId: undefined }), lease);
+    if (made && pendingMaterialId !== undefined) await adopt(services, key, pendingMaterialId, lease);
+    else if (creating) await services.store.keys.removeUnfinished(key, lease);
+    else await services.store.keys.update(key, withoutMaterial(pendingMaterialId), lease);
   });
 }
+
+/** A row that announces other material by now is another gateway's. */
+const withoutMaterial =
+  (pendingMaterialId: string | undefined) =>
+  (row: Key): Key =>
+    row.pendingMaterialId === pendingMaterialId ? { ...row, pendingMaterialId: undefined } : row;
 
 async function setMissing(services: Services, key: Key, materialMissing: boolean): Promise<void> {
   try {

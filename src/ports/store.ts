@@ -34,6 +34,8 @@ export interface KeyStore {
   update(ref: KeyRef, change: (key: Key) => Key, lease?: Lease): Promise<Key>;
   /** Removes the key and its aliases. No error when it is gone already. With a lease as above. */
   remove(ref: KeyRef, lease?: Lease): Promise<void>;
+  /** The same for a key that is being created. KMSInternalException, and nothing is removed, when another gateway has gone on with it. */
+  removeUnfinished(key: Key, lease?: Lease): Promise<void>;
   /**
    * Keys of any account in this Region whose deletion is due or has begun, oldest first. As in all that follows, rows come one after
    * the other, as they are when it is their turn, and one with a broken seal is noted and left out.

@@ -89,12 +89,16 @@ export class KeyRows implements KeyStore {
     });
   }
 
-  async remove(ref: KeyRef, lease?: Lease): Promise<void> {
-    await this.#context.writes.run(async (write) => {
-      if (lease !== undefined) await this.#context.leases.require(write, lease);
-      for (const table of this.#context.tables) await table.removeOfKey(write, ref);
-      await this.#table.remove(write, keyKey(ref));
-    });
+  remove(ref: KeyRef, lease?: Lease): Promise<void> {
+    return this.#remove(ref, () => true, lease);
+  }
+
+  removeUnfinished(key: Key, lease?: Lease): Promise<void> {
+    const isUnfinished = (row: KeyRow): boolean => {
+      if (row.status === 'creating' && row.pending_material_id === key.pendingMaterialId) return true;
+      throw new BridgeError('KMSInternalException', undefined, { cause: new Error('the key has been finished') });
+    };
+    return this.#remove(key, isUnfinished, lease);
   }
 
   due(region: string, nowMs: number): AsyncIterable<Key> {
@@ -123,6 +127,14 @@ export class KeyRows implements KeyStore {
 
   checkSeals(region: string): AsyncIterable<number> {
     return this.#upkeep.checkSeals(region);
+  }
+
+  async #remove(ref: KeyRef, only: (row: KeyRow) => boolean, lease: Lease | undefined): Promise<void> {
+    await this.#context.writes.run(async (write) => {
+      if (lease !== undefined) await this.#context.leases.require(write, lease);
+      for (const table of this.#context.tables) await table.removeOfKey(write, ref);
+      await this.#table.remove(write, keyKey(ref), only);
+    });
   }
 
   /** Undefined when another writer came first. */

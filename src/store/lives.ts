@@ -41,26 +41,38 @@ export class LifeRows implements LifeStore {
     return id;
   }
 
-  async beat(): Promise<boolean> {
-    const { writes, nowMs } = this.#options;
-    const own = this.#own?.id ?? '';
-    return writes.run(async (write) => {
-      await this.ensure(write, own);
-      const result = await write.trx
-        .updateTable('lives')
-        .set({ heartbeat_at_ms: nowMs })
-        .where('id', '=', own)
-        .executeTakeFirst();
-      return result.numUpdatedRows === 1n;
-    });
+  beat(): Promise<boolean> {
+    return this.#options.writes.run((write) => this.#renew(write));
   }
 
-  /** With each row that names a life: that of the own one is there by then. */
+  /**
+   * With each row that names a life: the own one has its row by then, and lives from then on, also when it slept. KMSInternalException when
+   * it is over: others would settle that row at once.
+   */
   async ensure(write: Write, life: string): Promise<void> {
-    if (this.#isWritten || this.#own?.id !== life) return;
+    if (this.#own?.id !== life || (await this.#renew(write))) return;
+    const cause = new Error('this gateway is held to be gone');
+    throw new BridgeError('KMSInternalException', undefined, { cause });
+  }
+
+  /** False when it is over. */
+  async #renew(write: Write): Promise<boolean> {
+    if (this.#own === undefined) return false;
+    if (!this.#isWritten) {
+      await this.#write(write, this.#own);
+      return true;
+    }
+    const result = await write.trx
+      .updateTable('lives')
+      .set({ heartbeat_at_ms: this.#options.nowMs })
+      .where('id', '=', this.#own.id)
+      .executeTakeFirst();
+    return result.numUpdatedRows === 1n;
+  }
+
+  async #write(write: Write, { id, host, lane, lanes }: Place & { readonly id: string }): Promise<void> {
     const { nowMs } = this.#options;
     const { trx } = write;
-    const { id, host, lane, lanes } = this.#own;
     const earlier = (eb: ExpressionBuilder<PlainTables, 'lives'>) =>
       eb.or([ofEarlierStarts({ host, lane, lanes })(eb), eb('heartbeat_at_ms', '<', eb(nowMs, '-', forgottenMs))]);
     // However many there are, none of them comes into this process.

@@ -61,6 +61,10 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
       .flatMap((key) =>
         key.backingKeys.map(({ materialId }): [string, Key] => [ckaIdOf(materialId).toString('hex'), key]),
       );
+  const removeKey = (ref: KeyRef): void => {
+    keys.delete(arnOfKey(ref));
+    for (const [arn, alias] of aliases) if (alias.keyId === ref.keyId) aliases.delete(arn);
+  };
   return {
     usageTotals,
     foreign: {
@@ -92,9 +96,12 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
         keys.set(arnOfKey(ref), changed);
         return changed;
       },
-      remove: async (ref: KeyRef) => {
-        keys.delete(arnOfKey(ref));
-        for (const [arn, alias] of aliases) if (alias.keyId === ref.keyId) aliases.delete(arn);
+      remove: async (ref) => removeKey(ref),
+      removeUnfinished: async (key) => {
+        const now = keys.get(arnOfKey(key));
+        if (now !== undefined && now.pendingMaterialId !== key.pendingMaterialId)
+          throw new BridgeError('KMSInternalException');
+        removeKey(key);
       },
       due: (region, nowMs) =>
         each(
