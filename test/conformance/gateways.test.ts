@@ -1,5 +1,5 @@
-// Several gateways are one service: what one of them answered holds at once in the others.
-import { readdirSync, readFileSync } from 'node:fs';
+// Several gateways are one service: what one of them answered holds at once in the others, and what happens to the token all of them tell.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { join } from 'node:path';
 import {
@@ -13,7 +13,7 @@ import {
   UpdateKeyDescriptionCommand,
 } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { TestDaemon } from '../support/daemon.js';
+import { preloadUrl, TestDaemon, until } from '../support/daemon.js';
 
 const gateways = 2;
 let daemon: TestDaemon;
@@ -21,8 +21,14 @@ let daemon: TestDaemon;
 let clients: readonly KMSClient[];
 const agents: Agent[] = [];
 
+const armed = (): string => join(daemon.home, 'armed');
+
 beforeAll(async () => {
-  daemon = await TestDaemon.started({ env: { HSM_BRIDGE_GATEWAYS: String(gateways) } });
+  daemon = new TestDaemon();
+  await daemon.start({
+    env: { HSM_BRIDGE_GATEWAYS: String(gateways) },
+    preload: [preloadUrl('fail-once.mjs', { armed: armed() })],
+  });
   clients = await clientOfEachLane();
 });
 afterAll(async () => {
@@ -128,5 +134,31 @@ describe('a key that one gateway makes', () => {
     await two.send(new UpdateKeyDescriptionCommand({ KeyId: keys[0]!.KeyMetadata?.KeyId, Description: 'x' }));
     await encryptAll();
     expect(await cacheOfFirst()).toEqual({ ...before, reads: before.reads + 1 });
+  });
+});
+
+describe('a value of the token that says nothing good', () => {
+  const told =
+    'hsm_bridge_token_troubles_total{region="us-east-1",function="C_EncryptInit",ckr="CKR_GENERAL_ERROR",lost="nothing"} 1';
+
+  it('is a line in the log and counts in the metrics, whichever gateway asked; the token, being well, serves on', async () => {
+    const two = clients[1]!;
+    const { KeyMetadata } = await two.send(new CreateKeyCommand({}));
+    const secret = 'nobody may print this';
+    const encrypt = new EncryptCommand({ KeyId: KeyMetadata?.KeyId, Plaintext: Buffer.from(secret) });
+    const hosts = daemon.pids('token-host');
+    writeFileSync(armed(), '');
+    expect(await outcome(two.send(encrypt))).toBe('KMSInternalException');
+    expect(await outcome(two.send(encrypt))).toBe('OK');
+    await until(
+      async () => (await daemon.admin('/metrics')).text.split('\n').includes(told),
+      () => `the metrics do not tell of it; the daemon said:\n${daemon.said()}`,
+    );
+    const lines = daemon.said().split('\n');
+    expect(lines.filter((line) => line.includes('CKR_GENERAL_ERROR'))).toEqual([
+      expect.stringMatching(/^error: supervisor: token of us-east-1: C_EncryptInit: CKR_GENERAL_ERROR/),
+    ]);
+    expect(daemon.said()).not.toContain(secret);
+    expect(daemon.pids('token-host')).toEqual(hosts);
   });
 });
