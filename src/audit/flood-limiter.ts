@@ -1,5 +1,5 @@
 // Calls that are refused before any work is done for them: some are written one by one, the rest are counted and written as one record now
-// and then, so that nobody can fill the disk with refusals, however long he goes on. What it keeps in memory is bounded.
+// and then, so that nobody can fill the disk with refusals, however long it goes on. What it keeps in memory is bounded.
 import type { Clock } from '../kernel/clock.js';
 import type { Cancel, Timers } from '../kernel/timers.js';
 import { type ServiceEvent, type ServiceEventName, timestamp } from './service-event.js';

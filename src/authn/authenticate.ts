@@ -2,6 +2,7 @@
 // much as one that is, and both failures look like AWS's.
 import { BridgeError } from '../kernel/errors.js';
 import type { Clock } from '../kernel/clock.js';
+import { Secret } from '../kernel/secret.js';
 import { rootArn } from '../kernel/arn.js';
 import type { Credential, Principal } from '../model/principal.js';
 import type { Authenticator, Caller, Claim } from '../ports/authenticator.js';
@@ -28,7 +29,11 @@ interface SigningKey {
 
 const maxSigningKeys = 1000;
 /** Stands in for the secret of an unknown key id, so that the time spent does not tell. */
-const unknownCaller: Credential = { accessKeyId: '', accountId: '000000000000', secretAccessKey: 'unknown' };
+const unknownCaller: Credential = {
+  accessKeyId: '',
+  accountId: '000000000000',
+  secretAccessKey: new Secret('unknown'),
+};
 
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
   const keys = new Map<string, SigningKey>();
@@ -90,7 +95,7 @@ function signingKeyFor(keys: Map<string, SigningKey>, scope: CredentialScope, cr
   const id = `${accessKeyId}/${date}/${region}/${service}`;
   const cached = keys.get(id);
   if (cached?.credential === credential) return cached;
-  const key = prepareKey(signingKey(credential.secretAccessKey, date, region, service));
+  const key = prepareKey(signingKey(credential.secretAccessKey.reveal(), date, region, service));
   const { accountId } = credential;
   const principal: Principal = { type: 'Root', accountId, arn: rootArn(accountId), accessKeyId };
   const signing = { credential, key, caller: { principal, region, service } };

@@ -1,5 +1,6 @@
 // Root access keys of the configured accounts: made once, kept sealed and wrapped in the store, the same after every restart.
 import type { Random } from '../kernel/random.js';
+import { Secret } from '../kernel/secret.js';
 import type { Credential } from '../model/principal.js';
 import type { CredentialStore } from '../ports/store.js';
 
@@ -31,7 +32,7 @@ async function create(
 ): Promise<Credential> {
   const accessKeyId = `AKIA${[...random.bytes(16)].map((byte) => idAlphabet.charAt(byte & 31)).join('')}`;
   // 30 bytes: 40 characters of base64, as AWS's secrets have.
-  const credential = { accessKeyId, accountId, secretAccessKey: random.bytes(30).toString('base64') };
+  const credential = { accessKeyId, accountId, secretAccessKey: new Secret(random.bytes(30).toString('base64')) };
   await audit(accountId, accessKeyId, () => store.insert(credential));
   return credential;
 }

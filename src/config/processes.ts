@@ -2,6 +2,7 @@
 import type { Listener } from './listener.js';
 import type { Settings } from './schema.js';
 
+import { Secret } from '../kernel/secret.js';
 import type { Credential } from '../model/principal.js';
 import type { TokenInfo } from '../model/token-key.js';
 
@@ -89,11 +90,24 @@ export type ToGateway =
   | { readonly type: 'renew-tls' }
   | { readonly type: 'stop' };
 
+/** An access key on its way to the supervisor: the channel carries texts alone. */
+type SentCredential = Readonly<Record<keyof Credential, string>>;
+
+export const sent = (credential: Credential): SentCredential => ({
+  ...credential,
+  secretAccessKey: credential.secretAccessKey.reveal(),
+});
+
+export const received = (credential: SentCredential): Credential => ({
+  ...credential,
+  secretAccessKey: new Secret(credential.secretAccessKey),
+});
+
 export type FromGateway =
   | {
       readonly type: 'ready';
       /** From gateway 0 only, for the files of development mode and of the first start: a root access key of each account, in the order of `GatewayConfig.accounts`. */
-      readonly rootCredentials?: readonly Credential[];
+      readonly rootCredentials?: readonly SentCredential[];
     }
   /** A request needs this Region's token: start its host. */
   | { readonly type: 'token-wanted'; readonly region: string }

@@ -1,4 +1,4 @@
-// A gateway's parts, as those who tend it see them.
+// A gateway's parts, as what tends it sees them.
 import type { AuditLane } from '../audit/lane.js';
 import type { GatewayConfig } from '../config/processes.js';
 import type { ConnectionTable } from '../facades/aws-json/connections.js';

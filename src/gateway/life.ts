@@ -1,6 +1,6 @@
 // A gateway's life: it listens to the supervisor's channel, serves when all is ready, and drains when it is told to stop.
 import { AuditDamagedError } from '../audit/recover.js';
-import type { FatalCode, FromGateway, GatewayConfig, ToGateway } from '../config/processes.js';
+import { type FatalCode, type FromGateway, type GatewayConfig, sent, type ToGateway } from '../config/processes.js';
 import type { Clock, MonotonicClock } from '../kernel/clock.js';
 import type { Timers } from '../kernel/timers.js';
 import { BridgeError } from '../kernel/errors.js';
@@ -82,7 +82,7 @@ export function liveAsGateway(parts: Parts): void {
         serving?.renewTls();
         break;
       case 'stop':
-        // Who does not serve yet has nothing to finish, and a start may be cut short anywhere.
+        // A gateway that does not serve yet has nothing to finish, and a start may be cut short anywhere.
         if (serving === undefined) process.exit(0);
         void serving.stop().then(() => process.exit(0));
         break;
@@ -128,7 +128,7 @@ async function start(parts: Parts, gateway: Gateway, addresses: BoundAddresses):
     process.exit(1);
   });
   gateway.ending.signal.addEventListener('abort', cancelBeats);
-  send({ type: 'ready', ...(rootCredentials === undefined ? {} : { rootCredentials }) });
+  send({ type: 'ready', ...(rootCredentials === undefined ? {} : { rootCredentials: rootCredentials.map(sent) }) });
   return { renewTls: () => addresses.renewTls(), stop: () => end(gateway, core, served, job) };
 }
 

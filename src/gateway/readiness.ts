@@ -28,7 +28,7 @@ export function createReadiness(
         // An alarm too.
         auditVerified: { ok: verified.state !== 'damaged', detail: verified.detail },
         clock: { ok: doubt === undefined, ...detailOf(doubt === undefined ? [] : [doubt]) },
-        // So is a crowd: who has signed well keeps his connection.
+        // So is a crowd: a client that has signed well keeps its connection.
         connections: connectionsCheck(connections.state()),
       },
     };

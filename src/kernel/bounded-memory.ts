@@ -1,4 +1,4 @@
-// Values kept in memory, bounded by what they hold in bytes, all together. Who needs room takes it from what was not used lately.
+// Values kept in memory, bounded by what they hold in bytes, all together. What needs room takes it from what was not used lately.
 
 /** One value, wherever it is kept. */
 export interface Kept {
@@ -55,7 +55,7 @@ export class BoundedMemory {
     const bytes = valueBytes + placeBytes;
     const item: Item = { value, bytes, uses: 0, places, previous: this.#ring, next: this.#ring };
     this.#bytes += bytes;
-    // Before it is among them, or it would be the only one that nobody has used.
+    // Before it is among them, or it would be the only one that was not used.
     this.#makeRoom();
     if (this.#bytes > this.#limitBytes) {
       this.#bytes -= bytes;

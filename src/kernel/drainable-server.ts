@@ -31,7 +31,7 @@ export class DrainableServer extends Server {
   admit(door: Door, event: 'connection' | 'secureConnection'): void {
     this.#doors.push(door);
     door.on(event, (socket: Socket) => this.emit('connection', socket));
-    // Node watches over the time limits of requests from this event on, whoever listens.
+    // Node watches over the time limits of requests from this event on, whatever listens.
     door.once('listening', () => this.emit('listening'));
   }
 

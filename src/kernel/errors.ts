@@ -1,7 +1,7 @@
 // The one error class of the line and its closed table of codes. Messages carry no secret and no input bytes beyond what AWS echoes.
 
 /**
- * Codes are the wire names of AWS KMS (errors of the service model and AWS's common errors). Each says who has to act: the caller (his
+ * Codes are the wire names of AWS KMS (errors of the service model and AWS's common errors). Each says who has to act: the caller (its
  * request) or the service (us, the token, the disk).
  */
 export const errorCodes = {

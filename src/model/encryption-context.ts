@@ -1,4 +1,5 @@
 // The encryption context's one canonical form. Two contexts are equal exactly when their bytes here are equal.
+import { prefixed } from '../kernel/length-prefix.js';
 
 /** Names and values as the caller sent them: case-sensitive, order without meaning (AWS KMS, "Encryption context"). */
 export type EncryptionContext = Readonly<Record<string, string>>;
@@ -10,11 +11,5 @@ export type EncryptionContext = Readonly<Record<string, string>>;
 export function canonicalContext(context: EncryptionContext): Buffer {
   const pairs = Object.entries(context).map(([name, value]) => [Buffer.from(name), Buffer.from(value)] as const);
   pairs.sort(([a], [b]) => Buffer.compare(a, b));
-  return Buffer.concat(pairs.flatMap(([name, value]) => [u32(name.length), name, u32(value.length), value]));
-}
-
-function u32(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
+  return prefixed(...pairs.flat());
 }

@@ -1,4 +1,5 @@
 // Who a request comes from, once its signature was verified; with what CloudTrail says of each (`user-identity.ts`).
+import type { Secret } from '../kernel/secret.js';
 
 interface Authenticated {
   readonly accountId: string;
@@ -53,9 +54,9 @@ export type Principal = Root | User | RoleSession | Federated | ServicePrincipal
 export const nameOf = (principal: Principal): string =>
   principal.type === 'Service' ? principal.service : principal.arn;
 
-/** A long-term access key, its secret in the clear: lives in memory only, never in a log, a message or a file of the store. */
+/** A long-term access key, its secret in the clear: lives in memory only. */
 export interface Credential {
   readonly accessKeyId: string;
   readonly accountId: string;
-  readonly secretAccessKey: string;
+  readonly secretAccessKey: Secret<string>;
 }

@@ -2,15 +2,13 @@
 import { aliasArn, keyArn, parseKmsArn } from '../kernel/arn.js';
 import { BridgeError } from '../kernel/errors.js';
 import type { Alias, Key } from '../model/key.js';
+import { quotas } from '../model/quotas.js';
 import { anyNumber, list, required, structure, type ValueOf } from '../shapes/shape.js';
 import { changedKey, define, type Call } from './define.js';
 import { namesAlias, parseKeyId } from './key-id.js';
 import * as member from './members.js';
 import { pageInput, pageOutput, paginate } from './pagination.js';
 import * as on from './resources.js';
-
-/** AWS's quota: aliases of one key. */
-const maxAliases = 50;
 
 /** Of AWS's errors only CreateAlias has InvalidAliasNameException, and no operation on an alias has InvalidArnException. */
 type ReservedCode = 'InvalidAliasNameException' | 'ValidationException';
@@ -41,10 +39,10 @@ function requireAliasName(aliasName: string, reserved: ReservedCode): void {
 
 async function requireRoom({ services }: Call, key: Key): Promise<void> {
   const count = await services.store.aliases.countOf(key);
-  if (count < maxAliases) return;
+  if (count < quotas.aliasesPerKmsKey) return;
   throw new BridgeError(
     'LimitExceededException',
-    `Aliases per key quota for this account in this region is ${maxAliases}, current usage is ${count}.`,
+    `Aliases per key quota for this account in this region is ${quotas.aliasesPerKmsKey}, current usage is ${count}.`,
   );
 }
 

@@ -3,6 +3,7 @@ import { BridgeError } from '../kernel/errors.js';
 import { keyArn } from '../kernel/arn.js';
 import type { Key } from '../model/key.js';
 import { isKeySpec, isUsageOf, keySpecRow, type KeySpec, type KeyUsage } from '../model/key-specs.js';
+import { quotas } from '../model/quotas.js';
 import { defaultKeyPolicy, parseKeyPolicy } from '../policy/document.js';
 import { decide } from '../policy/decide.js';
 import { generatePending, newMaterialId } from './backing-key.js';
@@ -37,9 +38,6 @@ const createConditions = {
   'kms:KeyUsage': 'KeyUsage',
   'kms:MultiRegion': 'MultiRegion',
 } as const;
-
-/** AWS's default quota: keys of one account in one Region. */
-const maxKeys = 100_000;
 
 export const createKey = define({
   name: 'CreateKey',
@@ -77,8 +75,11 @@ export const createKey = define({
   },
   run: async (input, call) => {
     const { services, region, accountId, nowMs } = call;
-    if ((await services.store.keys.count({ region, accountId })) >= maxKeys) {
-      throw new BridgeError('LimitExceededException', `The account has reached its quota of ${maxKeys} KMS keys.`);
+    if ((await services.store.keys.count({ region, accountId })) >= quotas.kmsKeys) {
+      throw new BridgeError(
+        'LimitExceededException',
+        `The account has reached its quota of ${quotas.kmsKeys} KMS keys.`,
+      );
     }
     const row: Key = {
       region,

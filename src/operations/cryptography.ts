@@ -1,7 +1,6 @@
 // Encrypt, Decrypt, ReEncrypt. Plaintexts pass through here once and are kept nowhere; ReEncrypt's leaves the token host in a DryRun
 // alone, to be wiped here.
 import { BridgeError } from '../kernel/errors.js';
-import { Secret } from '../kernel/secret.js';
 import { parseCiphertext, type CiphertextParts } from '../model/ciphertext-blob.js';
 import type { EncryptionContext } from '../model/encryption-context.js';
 import { arnOfKey, type Key } from '../model/key.js';
@@ -58,9 +57,7 @@ export const encrypt = define({
   run: async (input, call) => {
     const { key, material } = await sealing(call.services, call.keys.key);
     const aad = material.aad(input.EncryptionContext);
-    const sealed = await call.services
-      .token(key.region, call.accountId)
-      .encrypt(material.ckaId, aad, input.Plaintext.reveal());
+    const sealed = await call.services.token(key.region, call.accountId).encrypt(material.ckaId, aad, input.Plaintext);
     return {
       CiphertextBlob: Buffer.concat([material.header, sealed]),
       KeyId: arnOfKey(key),
@@ -114,7 +111,7 @@ export const decrypt = define({
     const { material, plaintext } = await open(input, input.EncryptionContext, call.keys.key, call);
     return {
       KeyId: arnOfKey(call.keys.key),
-      Plaintext: new Secret(plaintext),
+      Plaintext: plaintext,
       EncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
       KeyMaterialId: material.backing.materialId,
     };
@@ -238,7 +235,7 @@ async function open(input: CiphertextInput, context: EncryptionContext, key: Key
 async function tryToOpen(input: CiphertextInput, context: EncryptionContext, key: Key, call: Call): Promise<void> {
   if (ignoresCiphertext(input)) return;
   const { plaintext } = await open(input, context, key, call);
-  plaintext.fill(0);
+  plaintext.reveal().fill(0);
 }
 
 function partsOf(input: CiphertextInput): CiphertextParts {

@@ -1,7 +1,6 @@
 // GenerateDataKey, GenerateDataKeyWithoutPlaintext, GenerateRandom: bytes from the token's generator.
 import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey } from '../model/key.js';
-import { Secret } from '../kernel/secret.js';
 import { required, structure, type Structure, type ValueOf } from '../shapes/shape.js';
 import { refuseRecipient } from './cryptography.js';
 import { define } from './define.js';
@@ -64,7 +63,7 @@ export const generateDataKey = define({
       .generateDataKey(material.ckaId, aad, lengthOf(input));
     return {
       CiphertextBlob: Buffer.concat([material.header, sealed]),
-      Plaintext: new Secret(plaintext),
+      Plaintext: plaintext,
       KeyId: arnOfKey(key),
       KeyMaterialId: material.backing.materialId,
     };
@@ -126,6 +125,6 @@ export const generateRandom = define({
     }
   },
   run: async (input, call) => ({
-    Plaintext: new Secret(await call.services.token(call.region, call.accountId).random(input.NumberOfBytes ?? 0)),
+    Plaintext: await call.services.token(call.region, call.accountId).random(input.NumberOfBytes ?? 0),
   }),
 });

@@ -38,7 +38,7 @@ export const generateMac = define({
   check: ({ MacAlgorithm }, { keys }) => requireAlgorithm(keys.key, MacAlgorithm),
   run: async ({ Message, MacAlgorithm }, { services, accountId, keys: { key } }) => {
     const ckaId = ckaIdOf(currentBackingKey(key).materialId);
-    const Mac = await services.token(key.region, accountId).generateMac(ckaId, MacAlgorithm, Message.reveal());
+    const Mac = await services.token(key.region, accountId).generateMac(ckaId, MacAlgorithm, Message);
     return { Mac, MacAlgorithm, KeyId: arnOfKey(key) };
   },
 });
@@ -75,6 +75,5 @@ async function requireValid(
 ): Promise<void> {
   const ckaId = ckaIdOf(currentBackingKey(key).materialId);
   const token = services.token(key.region, accountId);
-  if (!(await token.verifyMac(ckaId, MacAlgorithm, Message.reveal(), Mac)))
-    throw new BridgeError('KMSInvalidMacException');
+  if (!(await token.verifyMac(ckaId, MacAlgorithm, Message, Mac))) throw new BridgeError('KMSInvalidMacException');
 }

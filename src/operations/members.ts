@@ -24,7 +24,7 @@ export const marker = text({ min: 1, max: 1024, pattern: '[\\u0020-\\u00FF]*' })
 export const policy = text({ min: 1, max: 131_072, pattern: '[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+' });
 const tagKey = text({ min: 1, max: 128 });
 const tag = structure({ TagKey: required(tagKey), TagValue: required(text({ min: 0, max: 256 })) });
-/** The model has no maximum. Up to here `requireValidTags` says that they are too many, as AWS does, whose quota is 50. */
+/** The model has no maximum. Up to here `requireValidTags` says that they are more than the quota, as AWS does. */
 const mostTags = 1000;
 export const tags = list(tag, mostTags);
 export const tagKeys = list(tagKey, mostTags);

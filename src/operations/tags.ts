@@ -1,14 +1,12 @@
 // Tags of keys: TagResource, UntagResource, ListResourceTags.
 import { BridgeError } from '../kernel/errors.js';
 import type { Tag } from '../model/key.js';
+import { quotas } from '../model/quotas.js';
 import { required, structure } from '../shapes/shape.js';
 import { changedKey, define } from './define.js';
 import * as member from './members.js';
 import { pageInput, pageOutput, paginate } from './pagination.js';
 import * as on from './resources.js';
-
-/** AWS's quota: tags of one key. */
-const maxTags = 50;
 
 /** Letters, digits, white space and `_ . : / = + - @` (AWS Tagging User Guide, "Tag naming limits and requirements"). */
 const allowed = /^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$/u;
@@ -24,7 +22,7 @@ export function requireValidTags(tags: readonly Tag[]): void {
 }
 
 function requireFewTags(tags: readonly Tag[]): void {
-  if (tags.length > maxTags) throw new BridgeError('TagException', 'Too many tags');
+  if (tags.length > quotas.tagsPerResource) throw new BridgeError('TagException', 'Too many tags');
 }
 
 function requireUnreserved(tagKey: string): void {

@@ -1,5 +1,5 @@
 // What each account may take of one gateway: calls a second, calls at once, bytes of audit log a second. Asked once its signature was good
-// and before anything of the call's content is looked at; whoever is over his budget is told so at no more cost than saying it.
+// and before anything of the call's content is looked at; an account that is over its budget is told so at no more cost than saying it.
 import { BridgeError } from '../kernel/errors.js';
 
 export interface Limits {

@@ -2,6 +2,7 @@
 // not understood is refused when it is written, never ignored when it is asked.
 import { BridgeError } from '../kernel/errors.js';
 import { rootArn } from '../kernel/arn.js';
+import { quotas } from '../model/quotas.js';
 import { parseStrictJson } from './strict-json.js';
 
 export interface Statement {
@@ -19,8 +20,6 @@ export interface KeyPolicy {
   readonly bytes: number;
 }
 
-/** AWS KMS Developer Guide, "Key policy quotas": 32 KB. */
-const maxBytes = 32_768;
 const statementMembers = new Set(['Sid', 'Effect', 'Principal', 'Action', 'Resource']);
 const principalMembers = new Set(['AWS']);
 const documentMembers = new Set(['Version', 'Id', 'Statement']);
@@ -39,7 +38,7 @@ export function defaultKeyPolicy(accountId: string): string {
 
 /** Compiles a policy's text. Errors: LimitExceeded (size), MalformedPolicyDocument (anything else). */
 export function parseKeyPolicy(text: string): KeyPolicy {
-  if (Buffer.byteLength(text) > maxBytes)
+  if (Buffer.byteLength(text) > quotas.keyPolicyDocumentSizeBytes)
     throw new BridgeError('LimitExceededException', 'The key policy is larger than 32 KB.');
   const document = asObject(
     parseStrictJson(text),

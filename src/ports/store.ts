@@ -98,7 +98,7 @@ export interface UsageStore {
   reserve(materialId: string, count: number): Promise<number>;
 }
 
-/** What `take` gave; `token` is another for each holder, so that a write can be refused whose writer slept past its lease. */
+/** What `take` gave; `token` is another for each holder, so that a write can be refused when its writer slept past the lease. */
 export interface Lease {
   readonly name: string;
   readonly holder: string;
@@ -107,7 +107,7 @@ export interface Lease {
 
 /** Work that one process at a time may do, over all gateways and hosts. Time is the database's. */
 export interface LeaseStore {
-  /** Undefined unless `holder` has the lease until now + `ttlMs`. Whose it is already gets it again, as the same. */
+  /** Undefined unless `holder` has the lease until now + `ttlMs`. The one that has it already gets it again, as the same. */
   take(name: string, holder: string, ttlMs: number): Promise<Lease | undefined>;
 }
 

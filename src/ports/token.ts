@@ -2,6 +2,7 @@
 // Every call can fail with BridgeError: DependencyTimeout (deadline passed; the effect is unknown), KMSInternal (token host away or token
 // suspect), KeyUnavailable (no key of the right kind with that CKA_ID), DaemonKeyMissing, InvalidCiphertext (tag does not match). Nothing is retried here.
 import { BridgeError } from '../kernel/errors.js';
+import type { Secret } from '../kernel/secret.js';
 import type { MacAlgorithm } from '../model/key-specs.js';
 import type { TokenInfo, TokenKind } from '../model/token-key.js';
 
@@ -12,7 +13,7 @@ export class NothingMade extends BridgeError {
   }
 }
 
-/** The token does not hold one of the daemon's own keys. No caller has to do with it: he hears KMSInternalException. */
+/** The token does not hold one of the daemon's own keys. No caller has to do with it: it hears KMSInternalException. */
 export class DaemonKeyMissing extends BridgeError {
   constructor() {
     super('KMSInternalException', undefined, { cause: new Error('the token does not hold the daemon’s own keys') });
@@ -49,19 +50,19 @@ export interface Token {
    */
   inventory(after: Buffer | undefined, limit: number): Promise<readonly Buffer[]>;
   /** AES-256-GCM, IV from the token. `aad`: 32 bytes. */
-  encrypt(ckaId: Buffer, aad: Buffer, plaintext: Buffer): Promise<Sealed>;
-  decrypt(ckaId: Buffer, aad: Buffer, sealed: Sealed): Promise<Buffer>;
+  encrypt(ckaId: Buffer, aad: Buffer, plaintext: Secret<Buffer>): Promise<Sealed>;
+  decrypt(ckaId: Buffer, aad: Buffer, sealed: Sealed): Promise<Secret<Buffer>>;
   /** Decrypts and encrypts again without the plaintext leaving the token host. */
   reEncrypt(from: { ckaId: Buffer; aad: Buffer; sealed: Sealed }, to: { ckaId: Buffer; aad: Buffer }): Promise<Sealed>;
   /** `bytes` (1..1024) of the token's randomness, and the same sealed. */
-  generateDataKey(ckaId: Buffer, aad: Buffer, bytes: number): Promise<{ plaintext: Buffer; sealed: Sealed }>;
+  generateDataKey(ckaId: Buffer, aad: Buffer, bytes: number): Promise<{ plaintext: Secret<Buffer>; sealed: Sealed }>;
   generateDataKeyWithoutPlaintext(ckaId: Buffer, aad: Buffer, bytes: number): Promise<Sealed>;
   /** The message's MAC under a key of the algorithm's kind (FIPS 198-1), as long as its hash. */
-  generateMac(ckaId: Buffer, algorithm: MacAlgorithm, message: Buffer): Promise<Buffer>;
+  generateMac(ckaId: Buffer, algorithm: MacAlgorithm, message: Secret<Buffer>): Promise<Buffer>;
   /** Is it that MAC? Compared in constant time where the key is; a MAC of another length is none. */
-  verifyMac(ckaId: Buffer, algorithm: MacAlgorithm, message: Buffer, mac: Buffer): Promise<boolean>;
+  verifyMac(ckaId: Buffer, algorithm: MacAlgorithm, message: Secret<Buffer>, mac: Buffer): Promise<boolean>;
   /** 1..1024 bytes from the token's generator. */
-  random(bytes: number): Promise<Buffer>;
+  random(bytes: number): Promise<Secret<Buffer>>;
   /** Makes the daemon's own keys (`daemonKeys`), or finishes what a crash left half made. Fails when both are there. */
   createDaemonKeys(): Promise<void>;
   /** HMAC-SHA-256 under the daemon's row-seal key: 32 bytes. */
@@ -85,7 +86,7 @@ export const theDaemon: unique symbol = Symbol('the daemon');
 export type Asker = string | typeof theDaemon;
 
 /**
- * The token of each served Region, for one asker: no other one's calls can keep his waiting for longer than their share, nor fill his room.
+ * The token of each served Region, for one asker: no other one's calls can keep its calls waiting for longer than their share, nor fill its room.
  * The token host is started when its token is first used.
  */
 export interface Tokens {

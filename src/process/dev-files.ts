@@ -32,7 +32,7 @@ export function writeDevEnv(home: string, endpoint: Endpoint, root: Credential):
   const lines = [
     `AWS_ENDPOINT_URL_KMS=${url}`,
     `AWS_ACCESS_KEY_ID=${root.accessKeyId}`,
-    `AWS_SECRET_ACCESS_KEY=${root.secretAccessKey}`,
+    `AWS_SECRET_ACCESS_KEY=${root.secretAccessKey.reveal()}`,
     `AWS_REGION=${endpoint.region}`,
     `AWS_DEFAULT_REGION=${endpoint.region}`,
     ...trustLines(endpoint),
@@ -60,7 +60,7 @@ export function removeDevEnv(home: string): void {
 export function writeCredentials(home: string, mode: 'dev' | 'serve', roots: readonly Credential[]): void {
   const profiles = roots.map((root, index) => {
     const name = index === 0 ? 'default' : mode === 'dev' && index === 1 ? 'second-account' : root.accountId;
-    return `[${name}]\naws_access_key_id = ${root.accessKeyId}\naws_secret_access_key = ${root.secretAccessKey}\n`;
+    return `[${name}]\naws_access_key_id = ${root.accessKeyId}\naws_secret_access_key = ${root.secretAccessKey.reveal()}\n`;
   });
   write(join(home, 'credentials'), profiles.join('\n'));
 }

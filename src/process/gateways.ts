@@ -1,7 +1,7 @@
 // The gateways: lane 0 first, because it alone makes the store and the root credentials; the others when it is ready. A gateway that
 // starts again gets the same sockets and is told which tokens are up, and which never will be.
 import type { ChildProcess } from 'node:child_process';
-import type { FatalCode, FromGateway, GatewayConfig, ToGateway } from '../config/processes.js';
+import { type FatalCode, type FromGateway, type GatewayConfig, received, type ToGateway } from '../config/processes.js';
 import type { Credential } from '../model/principal.js';
 import type { MonotonicClock } from '../kernel/clock.js';
 import type { Random } from '../kernel/random.js';
@@ -96,7 +96,7 @@ export class Gateways {
   #heard(number: number, gateway: Gateway, message: FromGateway): void {
     switch (message.type) {
       case 'ready':
-        this.#ready(number, gateway, message.rootCredentials);
+        this.#ready(number, gateway, message.rootCredentials?.map(received));
         break;
       case 'token-wanted':
         this.#options.onTokenWanted(message.region, (reply) => gateway.send(reply));

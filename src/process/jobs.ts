@@ -1,5 +1,5 @@
-// Work that is due from time to time (deletion, reconcile …), done by one process at a time over all gateways and hosts: who holds the
-// lease runs it. A job never overlaps itself and never keeps the process alive.
+// Work that is due from time to time (deletion, reconcile …), done by one process at a time over all gateways and hosts: the holder of
+// the lease runs it. A job never overlaps itself and never keeps the process alive.
 import type { MonotonicClock } from '../kernel/clock.js';
 import type { Cancel, Timers } from '../kernel/timers.js';
 import type { Lease, LeaseStore } from '../ports/store.js';

@@ -61,7 +61,7 @@ export class Supervised<In extends object, Out> {
     if (child.pid !== undefined) this.#started(child.pid);
   }
 
-  /** Dropped when the process is away: whoever starts next is told the state afresh. `handle`: a socket, of which it gets a copy. */
+  /** Dropped when the process is away: the next process is told the state afresh. `handle`: a socket, of which it gets a copy. */
   send(message: In, handle?: SendHandle): void {
     // A child that died a moment ago: its exit event follows and says so.
     if (this.#child?.connected === true) this.#child.send(message, handle, () => undefined);

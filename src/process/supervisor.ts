@@ -68,7 +68,7 @@ async function superviseAll(options: DaemonOptions): Promise<boolean> {
   }
 }
 
-/** What an operator should know of a place; a developer chose his own. */
+/** What an operator should know of a place; a developer has chosen it. */
 function note({ config, log }: DaemonOptions, line: string): void {
   if (config.mode === 'serve') log.warn(line);
 }

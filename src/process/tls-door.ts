@@ -1,5 +1,5 @@
 // TLS in front of the endpoint: connections come in here, and those whose handshake is done are handed on. TLS 1.2 and newer with forward
-// secrecy, no renegotiation, no tickets; who does not finish a handshake costs little and not for long.
+// secrecy, no renegotiation, no tickets; a client that does not finish its handshake costs little and not for long.
 import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { Server, type TlsOptions } from 'node:tls';

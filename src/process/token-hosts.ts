@@ -1,5 +1,5 @@
-// The token hosts, one a Region, each started when its token is first wanted: by any caller, who must not be able to end more by it than
-// his own call. A host that reported why it cannot run is not started again: a wrong PIN tried twice may lock a token. Only what a
+// The token hosts, one a Region, each started when its token is first wanted: by any caller, which must not be able to end more by it than
+// its own call. A host that reported why it cannot run is not started again: a wrong PIN tried twice may lock a token. Only what a
 // network or a disk can take away, and give back, is waited for.
 import type { RegionConfig } from '../config/daemon.js';
 import type { FatalCode, FromTokenHost, ToGateway, ToTokenHost, Trouble } from '../config/processes.js';

@@ -5,7 +5,7 @@ import type { PlainTables } from './plain-tables.js';
 /** Rows by what keeps them and id, `keys:…`; 'all' when it cannot be said which. */
 export type Changed = readonly string[] | 'all';
 
-/** What a transaction came to, and which rows it changed: everybody who keeps them hears of it. */
+/** What a transaction came to, and which rows it changed: everything that keeps them hears of it. */
 export interface Written<T> {
   readonly result: T;
   readonly changed: Changed;
@@ -18,17 +18,17 @@ export interface Written<T> {
 export interface Backend {
   /** For reads. */
   readonly db: Kysely<PlainTables>;
-  /** The database's clock, in milliseconds since 1970-01-01 UTC, as a part of a query. All who share the database share it. */
+  /** The database's clock, in milliseconds since 1970-01-01 UTC, as a part of a query. All that share the database share it. */
   readonly nowMs: RawBuilder<number>;
   /** One transaction, durable when it resolves. `work` begins again from its first statement when the database asks for that. */
   write<T>(work: (trx: Transaction<PlainTables>) => Promise<Written<T>>): Promise<T>;
   /** Why every query fails: the schema is not the one that this version makes. Known after `changes` and in each transaction. */
   fault(): string | undefined;
-  /** False when nobody has committed since the last call; true costs nothing but a closer look. Takes half a microsecond. */
+  /** False when no other connection has committed since the last call; true costs nothing but a closer look. Takes half a microsecond. */
   mayHaveChanged(): boolean;
   /**
-   * What other connections have committed since the last call, by their notices; 'all' when there is a commit without one, as somebody
-   * makes who writes past the daemon. Throws when it could not look. A promise where the database is not in this process.
+   * What other connections have committed since the last call, by their notices; 'all' when there is a commit without one, as a
+   * writer makes that goes past the daemon. Throws when it could not look. A promise where the database is not in this process.
    */
   changes(): Changed | Promise<Changed>;
   close(): Promise<void>;

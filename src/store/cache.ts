@@ -49,7 +49,7 @@ export class ReadCache<V> {
     return entry.reading;
   }
 
-  /** Reads and keeps; who asks for the same meanwhile gets the same promise. A failed read is not kept. */
+  /** Reads and keeps; what asks for the same meanwhile gets the same promise. A failed read is not kept. */
   load(id: string, read: () => Promise<V | undefined>): Promise<V | undefined> {
     this.#reads++;
     const reading = this.#readCurrent(read);

@@ -1,4 +1,4 @@
-// What the stores of one database share: the connection, the seals, the memory of rows, and who keeps what of them.
+// What the stores of one database share: the connection, the seals, the memory of rows, and what keeps which of them.
 import type { Kysely } from 'kysely';
 import type { BoundedMemory } from '../kernel/bounded-memory.js';
 import type { Clock } from '../kernel/clock.js';

@@ -1,12 +1,13 @@
 // Access keys: one sealed row each, the secret encrypted by the token and bound to its access key id and account.
 import { hash } from 'node:crypto';
 import { BridgeError } from '../kernel/errors.js';
+import { prefixed } from '../kernel/length-prefix.js';
+import { Secret } from '../kernel/secret.js';
 import type { Credential } from '../model/principal.js';
 import type { CredentialStore } from '../ports/store.js';
 import { daemonKeys, theDaemon } from '../ports/token.js';
 import { smallRowBytes, type StoreContext } from './context.js';
 import { SealedTable, type TableAtWork } from './sealed-table.js';
-import { prefixed } from './seal.js';
 import { describe, type Columns, type RowOf, type SealedRow, type World } from './table.js';
 
 const columns = {
@@ -72,7 +73,7 @@ export class CredentialRows implements CredentialStore {
     const { tokens, clock, defaultRegion, daemonKeys: keys } = this.#context;
     await keys.ensure(defaultRegion);
     const { accessKeyId, accountId } = credential;
-    const secret = Buffer.from(credential.secretAccessKey);
+    const secret = new Secret(Buffer.from(credential.secretAccessKey.reveal()));
     const row = await this.#table.seal({
       access_key_id: accessKeyId,
       version: 1,
@@ -96,7 +97,7 @@ async function unwrap(row: RowOf<typeof columns>, { tokens, defaultRegion }: Wor
     return Object.freeze({
       accessKeyId: row.access_key_id,
       accountId: row.account_id,
-      secretAccessKey: secret.toString(),
+      secretAccessKey: new Secret(secret.reveal().toString()),
     });
   } catch (error) {
     // The caller did not send this ciphertext: to it this is a damaged record, not an InvalidCiphertextException.
@@ -107,4 +108,4 @@ async function unwrap(row: RowOf<typeof columns>, { tokens, defaultRegion }: Wor
 
 /** SHA-256(domain ‖ each text behind its 32-bit length), 32 bytes. */
 const secretAad = (...texts: string[]): Buffer =>
-  hash('sha256', Buffer.concat([aadDomain, ...texts.flatMap((text) => prefixed(Buffer.from(text)))]), 'buffer');
+  hash('sha256', Buffer.concat([aadDomain, prefixed(...texts.map((text) => Buffer.from(text)))]), 'buffer');

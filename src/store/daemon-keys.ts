@@ -4,6 +4,7 @@ import type { Kysely } from 'kysely';
 import type { Clock } from '../kernel/clock.js';
 import { BridgeError } from '../kernel/errors.js';
 import type { Random } from '../kernel/random.js';
+import { Secret } from '../kernel/secret.js';
 import type { Timers } from '../kernel/timers.js';
 import type { Lease } from '../ports/store.js';
 import { DaemonKeyMissing, daemonKeys, theDaemon, type Token, type Tokens } from '../ports/token.js';
@@ -68,7 +69,7 @@ export class DaemonKeys {
       const held = await this.#options.leases.take(lease, this.#holder, leaseMs);
       if (held !== undefined) {
         try {
-          // The one who had the lease before may have finished since the row was looked for.
+          // The one that had the lease before may have finished since the row was looked for.
           if (!(await this.#recorded(region))) await this.#create(region, held);
           return;
         } finally {
@@ -156,8 +157,8 @@ export class DaemonKeys {
 async function bothKeysWork(token: Token): Promise<boolean> {
   try {
     await token.sealRow(probe);
-    const sealed = await token.encrypt(daemonKeys.secrets, probe, probe);
-    return (await token.decrypt(daemonKeys.secrets, probe, sealed)).equals(probe);
+    const sealed = await token.encrypt(daemonKeys.secrets, probe, new Secret(probe));
+    return (await token.decrypt(daemonKeys.secrets, probe, sealed)).reveal().equals(probe);
   } catch {
     return false;
   }

@@ -1,4 +1,4 @@
-// Lives of gateways: who holds a lease or makes material is named by one, and what a life that is over left half done is for others to settle.
+// Lives of gateways: what holds a lease or makes material is named by one, and what a life that is over left half done is for others to settle.
 import type { ExpressionBuilder, Kysely, RawBuilder } from 'kysely';
 import { BridgeError } from '../kernel/errors.js';
 import type { Random } from '../kernel/random.js';

@@ -19,7 +19,7 @@ export class NewestVersions {
     return row.created_at_ms < seen.created_at_ms && seen.version !== Infinity;
   }
 
-  /** No row of this life of it is believed any more; a later one may be, whose maker's clock may be behind. */
+  /** No row of this life of it is believed any more; a later one may be: its maker's clock may be behind. */
   noteRemoved(id: string, created_at_ms: number): void {
     this.note(id, { created_at_ms, version: Infinity });
   }

@@ -1,4 +1,4 @@
-// Reads back what was written, inside the transaction that wrote it: nobody is told of a change that the database did not make.
+// Reads back what was written, inside the transaction that wrote it: no caller is told of a change that the database did not make.
 import type { Kysely } from 'kysely';
 import { BridgeError } from '../kernel/errors.js';
 

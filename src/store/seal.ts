@@ -1,6 +1,7 @@
 // Row seals (docs/formats/row-seal.md): HMAC-SHA-256 by the token over an injective encoding of a row. No row is used before its seal matched.
 import { timingSafeEqual } from 'node:crypto';
 import { BridgeError } from '../kernel/errors.js';
+import { prefixed } from '../kernel/length-prefix.js';
 import { theDaemon, type Tokens } from '../ports/token.js';
 import type { DaemonKeys } from './daemon-keys.js';
 import type { Columns, Described, RowOf, SealedRow } from './table.js';
@@ -16,12 +17,12 @@ const failureLimit = 100;
  */
 export function encodeRow<C extends Columns>(table: Pick<Described<C>, 'name' | 'columns'>, row: RowOf<C>): Buffer {
   const values: Readonly<Record<string, unknown>> = row;
-  const parts: Buffer[] = [domain, ...prefixed(Buffer.from(table.name))];
+  const parts: Buffer[] = [domain, prefixed(Buffer.from(table.name))];
   for (const [name, column] of Object.entries(table.columns)) {
     const value = values[name];
     if (value === null) continue;
     const kind = kindOf(column);
-    parts.push(...prefixed(Buffer.from(name)), Buffer.of(kindCodes[kind]), ...prefixed(valueBytes(name, kind, value)));
+    parts.push(prefixed(Buffer.from(name)), Buffer.of(kindCodes[kind]), prefixed(valueBytes(name, kind, value)));
   }
   return Buffer.concat(parts);
 }
@@ -39,13 +40,6 @@ function valueBytes(name: string, kind: Kind, value: unknown): Buffer {
     return bytes;
   }
   throw new TypeError(`column ${name} takes ${kind}, not ${typeof value}`);
-}
-
-/** Behind its length, so that what follows cannot be taken for it. */
-export function prefixed(bytes: Buffer): [Buffer, Buffer] {
-  const length = Buffer.allocUnsafe(4);
-  length.writeUInt32BE(bytes.length);
-  return [length, bytes];
 }
 
 /** Told once of each row that is found broken, as far as they are remembered. */

@@ -2,8 +2,9 @@
 import { hash } from 'node:crypto';
 import { use, type BoundedMemory, type Kept } from '../kernel/bounded-memory.js';
 import { BridgeError } from '../kernel/errors.js';
+import { prefixed } from '../kernel/length-prefix.js';
 import { NewestVersions } from './newest-versions.js';
-import { BrokenSealError, encodeRow, prefixed, type RowSeals } from './seal.js';
+import { BrokenSealError, encodeRow, type RowSeals } from './seal.js';
 import type { Columns, Described, RowOf, SealedRow, World } from './table.js';
 
 /** No row of ours is larger: a policy, a description and tags at their limits make about 140 KiB. A token client takes more than this. */
@@ -51,7 +52,7 @@ export class SealedRows<C extends Columns, V extends object> {
     return this.#open(row, false);
   }
 
-  /** As `open`, and the token is asked also for what is remembered: the work does not depend on who opened the row before. */
+  /** As `open`, and the token is asked also for what is remembered: the work does not depend on what opened the row before. */
   openAfresh(row: SealedRow<C>): Promise<V> {
     return this.#open(row, true);
   }
@@ -83,7 +84,7 @@ export class SealedRows<C extends Columns, V extends object> {
     const bytes = this.#encode(row);
     if (bytes === undefined) throw seals.broken(table.name, id);
     if (this.#newest.isOlder(id, row)) return this.#openNewer(row, id, afresh);
-    const digest = hash('sha256', Buffer.concat([...prefixed(row.seal), bytes]), 'base64');
+    const digest = hash('sha256', Buffer.concat([prefixed(row.seal), bytes]), 'base64');
     const known = this.#opened.get(id);
     const same = known?.digest === digest;
     if (same) use(known.kept);

@@ -1,5 +1,5 @@
-// One sealed table at work: its rows by their keys, opened after their seals matched and kept in memory, written so that everybody hears
-// of it. A store is this and the queries that only it has.
+// One sealed table at work: its rows by their keys, opened after their seals matched and kept in memory, written so that every gateway
+// hears of it. A store is this and the queries that only it has.
 import type { ExpressionBuilder, Kysely, Transaction } from 'kysely';
 import type { BridgeError } from '../kernel/errors.js';
 import type { KeyRef } from '../model/key.js';

@@ -9,7 +9,7 @@ export interface ChangeWatchOptions {
   readonly timers: Timers;
   /** The timer's interval. */
   readonly pollMs: number;
-  /** Other gateways write too: then each read looks. Otherwise nobody should, and the timer's look is enough. */
+  /** Other gateways write too: then each read looks. Otherwise no process should, and the timer's look is enough. */
   readonly shared: boolean;
   /** Must make what was changed be read afresh. */
   readonly onChange: (changed: Changed) => void;
@@ -27,7 +27,7 @@ export class ChangeWatch {
   }
 
   /**
-   * Before a cached value is served. A gateway commits a change before it answers, so who looks when a request comes in sees what was
+   * Before a cached value is served. A gateway commits a change before it answers, so a look when a request comes in shows what was
    * answered before it was sent. The promise, if there is one, is to be waited for. A gateway on its own only makes up for a timer that a busy event loop kept waiting.
    */
   look(): Promise<void> | undefined {
@@ -48,7 +48,7 @@ export class ChangeWatch {
     const report = (changed: Changed): void => {
       if (changed.length > 0) onChange(changed);
     };
-    // Who could not look must not go on as if nothing had changed; the reads that follow report the database's error.
+    // A gateway that could not look must not go on as if nothing had changed; the reads that follow report the database's error.
     try {
       const changed = backend.changes();
       if (changed instanceof Promise) return changed.then(report).catch(() => onChange('all'));

@@ -13,6 +13,7 @@ import {
   nothing,
   optional,
   record,
+  secret,
   sequence,
   time,
   varying,
@@ -36,7 +37,7 @@ const maxInventoryPage = 8192;
 
 const ckaId = fixed('id', ckaIdBytes);
 const aad = fixed('aad', 32);
-const plaintext = varying('plaintext');
+const plaintext = secret(varying('plaintext'));
 const sealed = varying('sealed');
 const randomLength = integer('n', 1, maxRandomBytes);
 const dueAt = time('t');
@@ -46,7 +47,7 @@ const usersCkaId = fixed('id', ckaIdBytes, (value) => {
 });
 const kind = name('kind', tokenKinds);
 const macAlgorithm = name('algorithm', macAlgorithms);
-const message = varying('message');
+const message = secret(varying('message'));
 const ckaIds = items('ids', ckaId);
 const usersCkaIds = items('ids', usersCkaId);
 
@@ -63,7 +64,7 @@ export const calls = {
   reEncrypt: { op: 7, args: sequence(record({ ckaId, aad, sealed }), record({ ckaId, aad })), answer: sealed },
   generateDataKey: { op: 8, args: sequence(ckaId, aad, randomLength), answer: record({ plaintext, sealed }) },
   generateDataKeyWithoutPlaintext: { op: 9, args: sequence(ckaId, aad, randomLength), answer: sealed },
-  random: { op: 10, args: sequence(randomLength), answer: varying('n bytes') },
+  random: { op: 10, args: sequence(randomLength), answer: secret(varying('n bytes')) },
   createDaemonKeys: { op: 11, args: sequence(), answer: nothing },
   sealRow: { op: 12, args: sequence(varying('data')), answer: fixed('32 bytes', 32) },
   holds: { op: 13, args: sequence(ckaId), answer: flag('1 there is an object with this id, 0 there is none') },

@@ -1,5 +1,6 @@
 // How a value lies in a payload, each kind written once for both directions and both ends. A sequence puts a length (u32) before what varies
 // in length, but for its last member, which takes what is left.
+import { Secret } from '../kernel/secret.js';
 
 export interface Field<T> {
   /** As the format page has it. */
@@ -49,6 +50,15 @@ export const varying = (form: string): Field<Buffer> => ({
   measure: (value) => value.length,
   write: (value, room, at) => void value.copy(room, at),
   read: (payload, start, end) => payload.subarray(start, end),
+});
+
+/** Wrapped where it is read, so that neither end prints it. */
+export const secret = <T>(field: Field<T>): Field<Secret<T>> => ({
+  form: field.form,
+  bytes: field.bytes,
+  measure: (value) => field.measure(value.reveal()),
+  write: (value, room, at) => field.write(value.reveal(), room, at),
+  read: (payload, start, end) => new Secret(field.read(payload, start, end)),
 });
 
 /** Nothing, or the value. */

@@ -1,5 +1,5 @@
 // Whose call goes to the token host next. What lies there is what the next asker waits for, so only a window of calls does; beyond it each
-// asker has a queue of his own, and they are served in turn. Nothing is lost or given twice, and one asker's calls keep their order.
+// asker has a queue of its own, and they are served in turn. Nothing is lost or given twice, and one asker's calls keep their order.
 
 export interface TurnsOptions {
   /** Places for calls that are at the host. */
@@ -34,7 +34,7 @@ export class Queue<C> {
 }
 
 /**
- * Of the window as of the room an asker gets no more than he leaves free: half of it when he is alone, a third when there are two. So the
+ * Of the window as of the room an asker gets no more than it leaves free: half of it when it is alone, a third when there are two. So the
  * next one always finds some, however many calls the others make, and is not kept waiting by calls that take the host long.
  */
 export class Turns<C extends Call<C>> {
@@ -96,7 +96,7 @@ export class Turns<C extends Call<C>> {
     return false;
   }
 
-  /** The waiting call that is given to the host now, if any may be. Who has his share there is passed over and keeps his turn. */
+  /** The waiting call that is given to the host now, if any may be. An asker that has its share there is passed over and keeps its turn. */
   next(): C | undefined {
     if (this.#waiting === 0) return undefined;
     for (const queue of this.#round) {

@@ -1,5 +1,6 @@
 // The cache: hits cost nothing, nothing stale outlives a change by this process or, beyond the next look, by another.
 import { expect, it, vi } from 'vitest';
+import { Secret } from '../../src/kernel/secret.js';
 import type { Bench } from './bench.js';
 import { accountId, ckaIdText, region, sampleAlias, sampleKey, scope } from './samples.js';
 
@@ -24,7 +25,7 @@ export function cacheSuite(bench: () => Bench): void {
     const key = sampleKey();
     await store.keys.insert(key);
     await store.aliases.insert(sampleAlias(key.keyId));
-    await store.credentials.insert({ accessKeyId: 'AKIAONE', accountId, secretAccessKey: 's' });
+    await store.credentials.insert({ accessKeyId: 'AKIAONE', accountId, secretAccessKey: new Secret('s') });
     const reads = () =>
       Promise.all([
         store.keys.find(key),
@@ -52,7 +53,7 @@ export function cacheSuite(bench: () => Bench): void {
     const [a, b] = [sampleKey(), sampleKey()];
     for (const key of [a, b]) await one.keys.insert(key);
     await one.aliases.insert(sampleAlias(a.keyId));
-    await one.credentials.insert({ accessKeyId: 'AKIAONE', accountId, secretAccessKey: 's' });
+    await one.credentials.insert({ accessKeyId: 'AKIAONE', accountId, secretAccessKey: new Secret('s') });
     const readsOfTwo = async (): Promise<number> => {
       const { reads } = two.cache();
       bench().passTime();

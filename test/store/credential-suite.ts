@@ -1,20 +1,28 @@
 // Access keys, counters, leases and the daemon's own keys in the token.
 import { expect, it } from 'vitest';
 import { BridgeError } from '../../src/kernel/errors.js';
+import { Secret } from '../../src/kernel/secret.js';
+import type { Store } from '../../src/ports/store.js';
 import { DaemonKeyMissing } from '../../src/ports/token.js';
 import { all, type Bench } from './bench.js';
 import { accountId, region, sampleKey } from './samples.js';
 
 const secretAccessKey = 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY';
-const credential = { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', accountId, secretAccessKey };
+const credential = { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', accountId, secretAccessKey: new Secret(secretAccessKey) };
+const inTheClear = { ...credential, secretAccessKey };
+
+async function found(store: Store): Promise<object | undefined> {
+  const one = await store.credentials.find(credential.accessKeyId);
+  return one && { ...one, secretAccessKey: one.secretAccessKey.reveal() };
+}
 
 export function credentialSuite(bench: () => Bench): void {
   it('keeps a secret that nobody finds on the disk', async () => {
     const store = await bench().open();
-    expect(await store.credentials.find(credential.accessKeyId)).toBeUndefined();
+    expect(await found(store)).toBeUndefined();
     await store.credentials.insert(credential);
-    expect(await store.credentials.find(credential.accessKeyId)).toEqual(credential);
-    expect(await (await bench().open()).credentials.find(credential.accessKeyId)).toEqual(credential);
+    expect(await found(store)).toEqual(inTheClear);
+    expect(await found(await bench().open())).toEqual(inTheClear);
     const onDisk = bench().database.bytesOnDisk();
     expect(onDisk.includes(credential.accessKeyId)).toBe(true);
     expect(onDisk.includes(secretAccessKey)).toBe(false);

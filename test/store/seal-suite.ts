@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { Secret } from '../../src/kernel/secret.js';
 import type { Store } from '../../src/ports/store.js';
 import { sealedTables } from '../../src/store/tables.js';
 import { all, everyKey, type Bench } from './bench.js';
@@ -19,7 +20,7 @@ const alias = sampleAlias(mine.keyId);
 const credentials = ['AKIAONE', 'AKIATWO'].map((accessKeyId) => ({
   accessKeyId,
   accountId: accessKeyId === 'AKIAONE' ? accountId : '999999999999',
-  secretAccessKey: `secret of ${accessKeyId}`,
+  secretAccessKey: new Secret(`secret of ${accessKeyId}`),
 }));
 
 const keyRow = `keys:${region}/${accountId}/${mine.keyId}`;
@@ -113,7 +114,7 @@ export function sealSuite(bench: () => Bench): void {
     const aad = createHash('sha256').update('hsm-bridge/secret/v1\0\0\0\0\x07AKIAONE\0\0\0\x0c111122223333').digest();
     const token = bench().tokens.of(region);
     const secret = await token.decrypt(Buffer.from('hsmb-secrets--01'), aad, row!['wrapped_secret'] as Buffer);
-    expect(secret.toString()).toBe('secret of AKIAONE');
+    expect(secret.reveal().toString()).toBe('secret of AKIAONE');
   });
 }
 

@@ -3,6 +3,7 @@
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { BridgeError } from '../../src/kernel/errors.js';
+import { Secret } from '../../src/kernel/secret.js';
 import { tokenKinds, type TokenKind } from '../../src/model/token-key.js';
 import { DaemonKeyMissing, daemonKeys, type Token, type Tokens } from '../../src/ports/token.js';
 import { calls, type ArgsOf } from '../../src/token/calls.js';
@@ -79,7 +80,7 @@ export class FakeToken implements Token {
     takes('encrypt', [ckaId, aad, plaintext]);
     const iv = randomBytes(12);
     const cipher = createCipheriv('aes-256-gcm', this.#aesKey(ckaId), iv).setAAD(aad);
-    return Buffer.concat([iv, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
+    return Buffer.concat([iv, cipher.update(plaintext.reveal()), cipher.final(), cipher.getAuthTag()]);
   };
 
   decrypt: Token['decrypt'] = async (ckaId, aad, sealed) => {
@@ -89,7 +90,7 @@ export class FakeToken implements Token {
     try {
       const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, 12), { authTagLength: 16 });
       decipher.setAAD(aad).setAuthTag(sealed.subarray(12).subarray(-16));
-      return Buffer.concat([decipher.update(sealed.subarray(12, -16)), decipher.final()]);
+      return new Secret(Buffer.concat([decipher.update(sealed.subarray(12, -16)), decipher.final()]));
     } catch (error) {
       throw new BridgeError('InvalidCiphertextException', undefined, { cause: error });
     }
@@ -100,7 +101,7 @@ export class FakeToken implements Token {
 
   generateDataKey: Token['generateDataKey'] = async (ckaId, aad, bytes) => {
     takes('generateDataKey', [ckaId, aad, bytes]);
-    const plaintext = randomBytes(bytes);
+    const plaintext = new Secret(randomBytes(bytes));
     return { plaintext, sealed: await this.encrypt(ckaId, aad, plaintext) };
   };
 
@@ -112,7 +113,7 @@ export class FakeToken implements Token {
     const object = this.objects.get(ckaId.toString('hex'));
     if (object?.kind !== algorithm.replace('_SHA', '')) throw new BridgeError('KeyUnavailableException');
     return createHmac(algorithm.replace(/^HMAC_SHA_/, 'sha'), object.value)
-      .update(message)
+      .update(message.reveal())
       .digest();
   };
 
@@ -123,7 +124,7 @@ export class FakeToken implements Token {
 
   random: Token['random'] = async (bytes) => {
     takes('random', [bytes]);
-    return randomBytes(bytes);
+    return new Secret(randomBytes(bytes));
   };
 
   createDaemonKeys: Token['createDaemonKeys'] = async () => {

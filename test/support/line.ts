@@ -1,6 +1,7 @@
 // A whole gateway in this process on in-memory ports, listening on a port of its own, and SDK clients for it.
 import { ConnectionTable } from '../../src/facades/aws-json/connections.js';
 import { systemTimers } from '../../src/kernel/timers.js';
+import { Secret } from '../../src/kernel/secret.js';
 import { systemClock } from '../../src/kernel/clock.js';
 import type { AddressInfo } from 'node:net';
 import * as kms from '@aws-sdk/client-kms';
@@ -46,7 +47,7 @@ export async function startLine(limits: Partial<Limits> = {}) {
     await store.credentials.insert({
       accessKeyId: `AKIA${accountId}`,
       accountId,
-      secretAccessKey: `secret-of-${accountId}`,
+      secretAccessKey: new Secret(`secret-of-${accountId}`),
     });
   }
   const doubt: { clock: string | undefined } = { clock: undefined };

@@ -1,25 +1,26 @@
 // The host's performer in this process on a real SoftHSMv2 token, with single calls of the library answered by the test: what each class of
 // return value costs, and that a caller's bad input costs nothing.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Secret } from '../../src/kernel/secret.js';
 import type { Token } from '../../src/ports/token.js';
 import { calls, type ArgsOf } from '../../src/token/calls.js';
 import { FrameWriter } from '../../src/token/frames.js';
 import { TokenLost } from '../../src/token/host/fault.js';
-import { login } from '../../src/token/host/login.js';
-import { finalize, findToken, loadModule, type LoadedModule } from '../../src/token/host/module.js';
+import { finalize, type LoadedModule } from '../../src/token/host/module.js';
 import { Performer } from '../../src/token/host/perform.js';
-import { loadProfile } from '../../src/token/host/profile.js';
-import { TokenSession } from '../../src/token/host/session.js';
+import type { Profile } from '../../src/token/host/profile.js';
+import type { TokenSession } from '../../src/token/host/session.js';
 import { statuses, type Status } from '../../src/token/wire.js';
-import { profilePath, SoftStore, tokenLabel } from './soft-token.js';
+import { logIn } from './logged-in.js';
+import { SoftStore, tokenLabel } from './soft-token.js';
 
 const ckaId = Buffer.alloc(16, 0x11);
 const aad = Buffer.alloc(32);
-const profile = loadProfile(profilePath);
 
 let store: SoftStore;
 let module: LoadedModule;
 let session: TokenSession;
+let profile: Profile;
 let performer: Performer;
 let sealed: Buffer;
 let troubles: string[];
@@ -27,13 +28,7 @@ let nowMs = 1e6;
 
 beforeAll(() => {
   store = new SoftStore().initialise();
-  process.env['SOFTHSM2_CONF'] = store.conf;
-  module = loadModule(profile, undefined);
-  const token = findToken(module, tokenLabel, null)!;
-  session = new TokenSession(module, token);
-  const { pinFile, notesFolder } = store;
-  const region = 'eu-test-1';
-  login(module.pkcs11, session.handle, token, { as: 'user', pinFile, notesFolder, region, ours: false }, profile);
+  ({ module, session, profile } = logIn(store));
   performer = newPerformer();
   expect(perform('generateKey', [ckaId, 'AES_256']).status).toBe('ok');
 });
@@ -41,7 +36,7 @@ beforeEach(() => {
   // What the test answered in the library's place may have left an operation active.
   session.replace();
   performer = newPerformer();
-  sealed = perform('encrypt', [ckaId, aad, Buffer.from('secret')]).answer;
+  sealed = perform('encrypt', [ckaId, aad, new Secret(Buffer.from('secret'))]).answer;
   troubles = [];
   nowMs += 60_000;
 });
@@ -93,7 +88,7 @@ function answers(name: Faulty, code: number, times = 1): void {
   });
 }
 
-const encrypt = (): string => perform('encrypt', [ckaId, aad, Buffer.from('x')]).status;
+const encrypt = (): string => perform('encrypt', [ckaId, aad, new Secret(Buffer.from('x'))]).status;
 const decrypt = (bytes: Buffer): string => perform('decrypt', [ckaId, aad, bytes]).status;
 
 describe('bad ciphertexts of a caller, in thousands,', () => {

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { BridgeError } from '../../src/kernel/errors.js';
 import { macAlgorithms } from '../../src/model/key-specs.js';
-import { DaemonKeyMissing, daemonKeys, type Token } from '../../src/ports/token.js';
+import { DaemonKeyMissing, daemonKeys } from '../../src/ports/token.js';
+import { type ClearToken, inTheClear } from '../support/clear-token.js';
 import { FakeToken } from '../support/fake-token.js';
 import type { TokenKind } from '../../src/model/token-key.js';
 import type { AccountToken } from './one-account.js';
@@ -43,9 +44,9 @@ let made = 0;
 describe.each([
   ['a real token', () => real],
   ['a real token behind the interposer', () => interposed],
-  ['the fake token', () => new FakeToken()],
-] as [string, () => Token][])('%s', (_, open) => {
-  let token: Token;
+  ['the fake token', () => inTheClear(new FakeToken())],
+] as [string, () => ClearToken][])('%s', (_, open) => {
+  let token: ClearToken;
   let ckaId: Buffer;
   beforeAll(() => {
     token = open();

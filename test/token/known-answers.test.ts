@@ -8,19 +8,19 @@ import type { TokenKind } from '../../src/model/token-key.js';
 import { Cipher } from '../../src/token/host/cipher.js';
 import { StartFault } from '../../src/token/host/fault.js';
 import { TokenError } from '../../src/token/host/cryptoki.js';
-import { login } from '../../src/token/host/login.js';
-import { finalize, findToken, loadModule, type LoadedModule } from '../../src/token/host/module.js';
+import { finalize, type LoadedModule } from '../../src/token/host/module.js';
 import { algorithms, kinds } from '../../src/token/host/kinds.js';
 import { selfTest } from '../../src/token/host/probe.js';
-import { loadProfile } from '../../src/token/host/profile.js';
-import { TokenSession } from '../../src/token/host/session.js';
+import type { Profile } from '../../src/token/host/profile.js';
+import type { TokenSession } from '../../src/token/host/session.js';
 import { knownKeyTemplate } from '../../src/token/host/template.js';
-import { profilePath, SoftStore, tokenLabel } from './soft-token.js';
+import { logIn } from './logged-in.js';
+import { SoftStore } from './soft-token.js';
 
-const profile = loadProfile(profilePath);
 let store: SoftStore;
 let module: LoadedModule;
 let session: TokenSession;
+let profile: Profile;
 let cipher: Cipher;
 type BrokenCall =
   | 'C_GetAttributeValue'
@@ -36,13 +36,7 @@ let realGetAttributeValue: PKCS11['C_GetAttributeValue'];
 
 beforeAll(() => {
   store = new SoftStore().initialise();
-  process.env['SOFTHSM2_CONF'] = store.conf;
-  module = loadModule(profile, undefined);
-  const token = findToken(module, tokenLabel, null)!;
-  session = new TokenSession(module, token);
-  const { pinFile, notesFolder } = store;
-  const region = 'eu-test-1';
-  login(module.pkcs11, session.handle, token, { as: 'user', pinFile, notesFolder, region, ours: false }, profile);
+  ({ module, session, profile } = logIn(store));
   cipher = new Cipher(session, profile);
   realGetAttributeValue = module.pkcs11.C_GetAttributeValue.bind(module.pkcs11);
 });

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/kernel/clock.js';
+import { Secret } from '../../src/kernel/secret.js';
 import { theDaemon } from '../../src/ports/token.js';
 import { systemTimers } from '../../src/kernel/timers.js';
 import { connectToken, type TokenClient, type TokenClientOptions } from '../../src/token/client.js';
@@ -111,7 +112,7 @@ describe('an account that has 1,000 calls under way', () => {
     const call = client.as(theDaemon).random(2);
     await until(() => requests.some(({ bytes }) => bytes === 2));
     for (let n = 0; n < 65; n++) await answerOne();
-    expect((await call).length).toBe(2);
+    expect((await call).reveal().length).toBe(2);
   });
 
   it('leaves others their room while no host is there, and the daemon its own', async () => {
@@ -121,7 +122,7 @@ describe('an account that has 1,000 calls under way', () => {
     client.ready();
     await until(() => [2, 3].every((n) => requests.some(({ bytes }) => bytes === n)));
     while (requests.length > 0) await answerOne();
-    expect((await Promise.all(others)).map(({ length }) => length)).toEqual([2, 3]);
+    expect((await Promise.all(others)).map((random) => random.reveal().length)).toEqual([2, 3]);
   });
 
   it('has them all answered, in their order', async () => {
@@ -194,6 +195,6 @@ describe('calls that wait for their turn', () => {
     expect(client.waiting).toBe(1);
     requests = mine;
     while (requests.length > 0) await answerOne();
-    expect((await Promise.all(calls)).every((outcome) => Buffer.isBuffer(outcome))).toBe(true);
+    expect((await Promise.all(calls)).every((outcome) => outcome instanceof Secret)).toBe(true);
   });
 });

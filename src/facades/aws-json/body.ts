@@ -124,7 +124,7 @@ class Body {
     return this.#pieces > mostPieces || this.#request.socket.bytesRead - this.#readBefore > mostWireBytes;
   }
 
-  /** No more than twice what came: who announces much and sends little holds little. */
+  /** No more than twice what came: a request that announces much and sends little holds little. */
   #capacityFor(bytes: number): number {
     return Math.min(Math.max(bytes, 2 * this.#buffer.length), this.#statedBytes ?? mostBytes);
   }

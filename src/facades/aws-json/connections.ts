@@ -18,7 +18,7 @@ export const dropReasons = [
   'too-many-of-source',
   /** No good signature came in time. */
   'no-signature-in-time',
-  /** A stranger sent more requests than he may before the first was answered. */
+  /** A stranger sent more requests than it may before the first was answered. */
   'too-many-at-once',
   /** On a TLS port: the oldest handshake's, of all or of an address, for a newer one. */
   'too-many-handshakes',

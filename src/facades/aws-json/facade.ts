@@ -19,7 +19,7 @@ export interface AwsJsonCore {
 export const awsJson: Facade<AwsJsonCore> = {
   async listen({ addresses, line, authenticator, connections, timers, meter }) {
     const server = createAwsJsonServer({ line, authenticator, connections, timers, ...meter });
-    // Who is at its handshake is a stranger too, and not in the table of connections yet.
+    // A client at its handshake is a stranger too, and not in the table of connections yet.
     const handshakes: HandshakeRules = {
       limits: { all: usualLimits.unproven, ofSource: usualLimits.unprovenOfSource },
       timeoutMs: usualLimits.firstSignatureMs,

@@ -1,5 +1,5 @@
 // The headers of a request, bounded in number and in bytes before anything in them is looked at. Node drops what is past its own limit, and
-// does not count everything: so its limit lies just above ours, and who reaches it is refused.
+// does not count everything: so its limit lies just above ours, and a request that reaches it is refused.
 import type { IncomingMessage } from 'node:http';
 import { BridgeError } from '../../kernel/errors.js';
 

@@ -24,7 +24,7 @@ export interface AwsJsonOptions {
 }
 
 const mostCalls = 4096;
-/** Of large bodies: those of strangers keep nobody's out who has signed well on his connection, and those of an account no other's. */
+/** Of large bodies: strangers' do not keep out those of a client that has signed well on its connection, nor an account's another's. */
 const mostHeldBytes = { unproven: 8 * 1_048_576, proven: 32 * 1_048_576, ofAccount: 8 * 1_048_576 };
 const sweepEveryMs = 1_000;
 /** How long a client whose body is not read may go on sending it: a connection that is closed meanwhile takes its answer with it. */
@@ -198,7 +198,7 @@ function refuseUnparsed(facade: Facade): void {
       return;
     }
     refused.add(socket);
-    // Node would close it as soon as the client has said all he wants to say.
+    // Node would close it as soon as the client has said all it wants to say.
     socket.removeAllListeners('end');
     // What came before it in the same packet is a call by then.
     facade.options.timers.soon(() => void answerUnparsed(facade, new IncomingMessage(socket), connection, refusal));

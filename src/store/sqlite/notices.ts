@@ -1,5 +1,5 @@
-// What each commit changed, told to the other connections: one row a commit, written in the same transaction. Who reads them compares their
-// number with SQLite's own count of commits: one without a notice, by whoever writes past the daemon, counts as a change of everything.
+// What each commit changed, told to the other connections: one row a commit, written in the same transaction. A reader of them compares their
+// number with SQLite's own count of commits: one without a notice, by a writer that goes past the daemon, counts as a change of everything.
 import type { Changed } from '../backend.js';
 import { commitsBetween, type CommitMark } from './commit-mark.js';
 import type { SqliteConnection } from './connection.js';
@@ -26,7 +26,7 @@ interface Position {
   readonly commits: number;
 }
 
-/** Who stays away so long that the counter goes round has missed more rows than are kept. */
+/** A reader that stays away so long that the counter goes round has missed more rows than are kept. */
 export class Notices {
   readonly #connection: SqliteConnection;
   readonly #mark: CommitMark;

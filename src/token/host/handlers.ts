@@ -15,7 +15,7 @@ import type { KeyObjects } from './objects.js';
 /** Gives room for an answer of this many bytes, in the frame that will carry it. */
 export type Reserve = (bytes: number) => Buffer;
 
-/** The length of an answer that already lies in the room it reserved. No call answers with a number. */
+/** The length of an answer that already lies in the room it reserved: a call that answered with a number could not be told from it. */
 export type Written = number;
 
 export interface Handler<M extends keyof Token> {
@@ -23,7 +23,7 @@ export interface Handler<M extends keyof Token> {
   readonly makes?: true;
   /** After the token refused it and is well: is there what it was to make all the same? If not, the caller is told that nothing was made. */
   readonly isMade?: (args: ArgsOf<M>) => boolean;
-  readonly run: (args: ArgsOf<M>, reserve: Reserve) => AnswerOf<M> | Written;
+  readonly run: (args: ArgsOf<M>, reserve: Reserve) => AnswerOf<M> extends number ? never : AnswerOf<M> | Written;
 }
 
 export type Handlers = { readonly [M in keyof Token]: Handler<M> };
@@ -66,7 +66,7 @@ export function createHandlers({ info, cipher, keys, objects, deletions }: Token
         return true;
       },
     },
-    encrypt: { run: ([ckaId, aad, plaintext], reserve) => encrypt(ckaId, aad, plaintext, reserve) },
+    encrypt: { run: ([ckaId, aad, plaintext], reserve) => encrypt(ckaId, aad, plaintext.reveal(), reserve) },
     decrypt: {
       run: ([ckaId, aad, sealed], reserve) =>
         cipher.open(keys.of('AES_256', ckaId), aad, sealed, reserve(sealed.length)),
@@ -105,7 +105,7 @@ export function createHandlers({ info, cipher, keys, objects, deletions }: Token
     generateMac: {
       run([ckaId, algorithm, message], reserve) {
         const row = macs[algorithm];
-        cipher.mac(row, keys.of(row.kind, ckaId), message, reserve(row.bytes));
+        cipher.mac(row, keys.of(row.kind, ckaId), message.reveal(), reserve(row.bytes));
         return row.bytes;
       },
     },
@@ -114,7 +114,7 @@ export function createHandlers({ info, cipher, keys, objects, deletions }: Token
       run([ckaId, algorithm, message, mac]) {
         const row = macs[algorithm];
         return withScratch(row.bytes, (expected) => {
-          cipher.mac(row, keys.of(row.kind, ckaId), message, expected);
+          cipher.mac(row, keys.of(row.kind, ckaId), message.reveal(), expected);
           return mac.length === row.bytes && timingSafeEqual(mac, expected);
         });
       },

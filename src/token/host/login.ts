@@ -2,6 +2,7 @@
 // whole daemon, makes it two: tokens count refusals and lock, or erase themselves.
 import { closeSync, fstatSync, openSync, readFileSync, statSync, type BigIntStats } from 'node:fs';
 import pkcs11 from 'pkcs11js';
+import { Secret } from '../../kernel/secret.js';
 import { ckrName, isPinRefusal, leavesPinAlone } from './ckr.js';
 import { StartFault } from './fault.js';
 import {
@@ -47,7 +48,7 @@ export function login(
   const obstacle = as === 'user' ? pinObstacle(token.flags) : undefined;
   const { attempt, pin } = claim(options, token.serial, obstacle, profile);
   try {
-    library.C_Login(session, as === 'user' ? pkcs11.CKU_USER : pkcs11.CKU_SO, pin);
+    library.C_Login(session, as === 'user' ? pkcs11.CKU_USER : pkcs11.CKU_SO, pin.reveal());
   } catch (error) {
     if (ckrName(error) !== 'CKR_USER_ALREADY_LOGGED_IN') throw judged(error, { pinFile, notesFolder, ours }, attempt);
   }
@@ -60,7 +61,7 @@ function claim(
   serial: string,
   obstacle: string | undefined,
   profile: Profile,
-): { attempt: Attempt; pin: string } {
+): { attempt: Attempt; pin: Secret<string> } {
   for (;;) {
     const attempt: Attempt = { as, serial, pinFile, file: identityOf(pinFile, statOf(pinFile)) };
     const note = findNote(notesFolder, attempt);
@@ -161,10 +162,10 @@ const unreadable = (pinFile: string, error: unknown): StartFault =>
   new StartFault('pin-file', `the PIN file ${pinFile} cannot be read`, { cause: error });
 
 /** The PIN as the string C_Login takes; the bytes it came from are overwritten. StartFault `pin-file` when it cannot be a PIN. */
-export const readPin = (pinFile: string, profile: Profile): string => readPinFile(pinFile, profile).pin;
+export const readPin = (pinFile: string, profile: Profile): Secret<string> => readPinFile(pinFile, profile).pin;
 
 /** The PIN, and the identity of what it was read from. */
-function readPinFile(pinFile: string, profile: Profile): { pin: string; file: FileIdentity } {
+function readPinFile(pinFile: string, profile: Profile): { pin: Secret<string>; file: FileIdentity } {
   let bytes: Buffer;
   let stats: BigIntStats;
   // Anything but a regular file might keep this process waiting.
@@ -191,5 +192,5 @@ function readPinFile(pinFile: string, profile: Profile): { pin: string; file: Fi
       `${pinFile} does not hold one PIN of ${minBytes} to ${maxBytes} bytes on one line`,
     );
   }
-  return { pin, file };
+  return { pin: new Secret(pin), file };
 }

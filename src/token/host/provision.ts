@@ -77,7 +77,11 @@ function initToken(module: LoadedModule, plan: Provisioning, profile: Profile): 
     throw new StartFault('token-missing', message);
   }
   // The library reads 32 bytes wherever the label ends: it is padded here, or it would read what lies behind.
-  module.pkcs11.C_InitToken(slot, readPin(plan.soPinFile, profile), plan.tokenLabel + ' '.repeat(labelBytes - length));
+  module.pkcs11.C_InitToken(
+    slot,
+    readPin(plan.soPinFile, profile).reveal(),
+    plan.tokenLabel + ' '.repeat(labelBytes - length),
+  );
 }
 
 function initUserPin(module: LoadedModule, token: ChosenToken, plan: Provisioning, profile: Profile): void {
@@ -86,7 +90,7 @@ function initUserPin(module: LoadedModule, token: ChosenToken, plan: Provisionin
   try {
     const { soPinFile: pinFile, notesFolder, region } = plan;
     login(library, session, token, { as: 'security-officer', pinFile, notesFolder, region, ours: true }, profile);
-    library.C_InitPIN(session, readPin(plan.pinFile, profile));
+    library.C_InitPIN(session, readPin(plan.pinFile, profile).reveal());
   } finally {
     // The last session of the process takes the security officer's login with it.
     library.C_CloseSession(session);

@@ -30,7 +30,7 @@ export class TokenSession {
   readonly token: ChosenToken;
   #handle: Buffer;
 
-  /** Opens the first session; whoever made it logs in. */
+  /** Opens the first session; its maker logs in. */
   constructor(module: LoadedModule, token: ChosenToken) {
     this.library = named(module.pkcs11);
     this.token = token;

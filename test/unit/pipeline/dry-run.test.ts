@@ -1,6 +1,7 @@
 // DryRun: what it tries for its answer to be true, and that it changes nothing.
 import * as kms from '@aws-sdk/client-kms';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
+import type { Secret } from '../../../src/kernel/secret.js';
 import { failure, lineOfSuite, region } from '../../support/line.js';
 
 const { line, client, keyId, newKey } = await lineOfSuite();
@@ -67,7 +68,8 @@ describe('DryRun', () => {
     expect(await decrypt({})).toBe(success);
     expect(await reEncrypt({})).toBe(success);
     expect(opened).toHaveBeenCalledTimes(2);
-    for (const { value } of opened.mock.settledResults) expect(value).toEqual(Buffer.alloc(1));
+    for (const { value } of opened.mock.settledResults)
+      expect((value as Secret<Buffer>).reveal()).toEqual(Buffer.alloc(1));
     expect(sealed).not.toHaveBeenCalled();
     expect(counted).not.toHaveBeenCalled();
     expect(line.audit.records.slice(before).map(({ kind, record }) => [kind, record['errorCode']])).toEqual([
