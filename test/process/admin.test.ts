@@ -44,6 +44,22 @@ describe('the admin port', () => {
     expect((await fetch(`${base}/health/ready`, { method: 'HEAD' })).status).toBe(200);
   });
 
+  it('answers a monitor while somebody holds as many connections open as there may be, and holds no more itself', async () => {
+    const { port } = server.address() as AddressInfo;
+    let closed = 0;
+    const idle = Array.from({ length: 100 }, () => {
+      const socket = connect(port, '127.0.0.1', () => socket.write('GET /health/live HTTP/1.1\r\nX: '));
+      return socket.on('error', () => undefined).on('close', () => (closed += 1));
+    });
+    await expect.poll(() => closed).toBe(36);
+    const monitor = connect(port, '127.0.0.1', () =>
+      monitor.write('GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n'),
+    );
+    const [answer] = (await once(monitor, 'data')) as [Buffer];
+    expect(answer.toString()).toMatch(/^HTTP\/1\.1 200 /);
+    idle.forEach((socket) => socket.destroy());
+  });
+
   it('shows the figures in the text format of Prometheus', async () => {
     metrics.requestStarted();
     metrics.requestEnded('Encrypt', 'OK');

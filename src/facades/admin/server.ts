@@ -1,13 +1,18 @@
 // The admin port: whether the daemon lives, whether it can serve, and its figures. Reads only, no bodies, for 127.0.0.1 alone, and for those who
 // know it by that name: a page in a browser on this machine comes with the name of its own site.
+import type { Socket } from 'node:net';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import { DrainableServer } from '../../kernel/drainable-server.js';
+import { Strangers } from '../../kernel/strangers.js';
 import type { Timers } from '../../kernel/timers.js';
 
 /** The names of this machine to itself, with a port or without. */
 const ownNames = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?$/i;
 
 const limits = { maxHeaderSize: 8_192, headersTimeout: 5_000, requestTimeout: 5_000, keepAliveTimeout: 5_000 };
+
+/** Connections at once. */
+const most = 64;
 
 export interface Readiness {
   readonly ready: boolean;
@@ -26,7 +31,17 @@ export interface AdminOptions {
  */
 export function createAdminServer({ ready, metrics }: AdminOptions, timers: Timers): DrainableServer {
   const server = new DrainableServer(limits, timers);
-  server.maxConnections = 64;
+  const connections = new Strangers<Socket>({ all: most, ofSource: most });
+  // The oldest goes for a newer one: who holds all of them open must not keep a monitor out, to whom the daemon would seem dead.
+  server.on('connection', (socket) => {
+    const { oldest } = connections;
+    if (oldest !== undefined && connections.isFull) {
+      connections.delete(oldest);
+      oldest.destroy();
+    }
+    connections.add(socket, undefined);
+    socket.once('close', () => connections.delete(socket));
+  });
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
