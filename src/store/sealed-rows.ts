@@ -8,7 +8,7 @@ import { BrokenSealError, encodeRow, type RowSeals } from './seal.js';
 import type { Columns, Described, RowOf, SealedRow, World } from './table.js';
 
 /** No row of ours is larger: a policy, a description and tags at their limits make about 140 KiB. A token client takes more than this. */
-const maxRowBytes = 200 * 1024;
+export const maxRowBytes = 200 * 1024;
 /** A long list must not fill the token's queue. */
 const tokenCallsAtOnce = 32;
 

@@ -1,13 +1,13 @@
 // One sealed table at work: its rows by their keys, opened after their seals matched and kept in memory, written so that every gateway
 // hears of it. A store is this and the queries that only it has.
-import type { ExpressionBuilder, Kysely, Transaction } from 'kysely';
+import { sql, type AliasedRawBuilder, type ExpressionBuilder, type Kysely, type Transaction } from 'kysely';
 import type { BridgeError } from '../kernel/errors.js';
 import type { KeyRef } from '../model/key.js';
 import { ReadCache } from './cache.js';
 import type { Shared, StoreContext } from './context.js';
 import type { PlainTables } from './plain-tables.js';
 import { changedOne, requireStored, type AnyTables } from './read-back.js';
-import { SealedRows } from './sealed-rows.js';
+import { maxRowBytes, SealedRows } from './sealed-rows.js';
 import type { Columns, Described, RowOf, SealedRow } from './table.js';
 import type { Write } from './writes.js';
 
@@ -16,11 +16,13 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
   readonly #context: StoreContext;
   readonly #rows: SealedRows<C, V>;
   readonly #cache: ReadCache<V>;
+  readonly #values: readonly AliasedRawBuilder<unknown, string>[];
 
   constructor(context: StoreContext, description: Described<C, K, V>) {
     const { seals, memory, tokens, defaultRegion } = context;
     this.description = description;
     this.#context = context;
+    this.#values = [...Object.entries(description.columns), ['seal', 'blob'] as const].map(bounded);
     this.#cache = new ReadCache(memory, (value) => description.bytesOf(value));
     this.#rows = new SealedRows({
       seals,
@@ -60,11 +62,7 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
 
   /** The row as it is now, unchecked. */
   async select(key: Pick<RowOf<C>, K>): Promise<SealedRow<C> | undefined> {
-    const row = await any(this.#context.db)
-      .selectFrom(this.description.name)
-      .selectAll()
-      .where(this.#is(key))
-      .executeTakeFirst();
+    const row = await this.#from(this.#context.db).where(this.#is(key)).executeTakeFirst();
     // An index that lies gives another row than was asked for, and a sound one.
     if (row !== undefined && !this.description.key.every((column) => row[column] === key[column]))
       throw this.broken(key);
@@ -140,11 +138,7 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
   ): Promise<boolean> {
     const id = this.idOf(key);
     write.touch(this, id);
-    const row = (await any(write.trx)
-      .selectFrom(this.description.name)
-      .selectAll()
-      .where(this.#is(key))
-      .executeTakeFirst()) as SealedRow<C> | undefined;
+    const row = (await this.#from(write.trx).where(this.#is(key)).executeTakeFirst()) as SealedRow<C> | undefined;
     if (row === undefined || !only(row)) return false;
     const result = await any(write.trx)
       .deleteFrom(this.description.name)
@@ -161,9 +155,7 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
   async removeOfKey(write: Write, { region, accountId, keyId }: KeyRef): Promise<void> {
     if (!this.description.ofKey) return;
     const owned = { region, account_id: accountId, key_id: keyId };
-    const rows = (await any(write.trx)
-      .selectFrom(this.description.name)
-      .selectAll()
+    const rows = (await this.#from(write.trx)
       .where((eb) => eb.and(owned))
       .execute()) as unknown as SealedRow<C>[];
     for (const row of rows) await this.remove(write, row);
@@ -191,6 +183,11 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
     if (row !== undefined) write.whenCommitted(() => this.#rows.wrote(row));
   }
 
+  /** All columns, none of them endless: another hand may have written a value of a gigabyte, which would take this process with it. */
+  #from(db: Kysely<PlainTables> | Transaction<PlainTables>) {
+    return any(db).selectFrom(this.description.name).select(this.#values);
+  }
+
   #keyOf(key: Pick<RowOf<C>, K>): Readonly<Record<string, unknown>> {
     return Object.fromEntries(this.description.key.map((column) => [column, key[column]]));
   }
@@ -203,6 +200,14 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
   #sealedIn(row: RowOf<C>): string {
     return this.description.sealedIn === 'its Region' ? String(row['region']) : this.#context.defaultRegion;
   }
+}
+
+/** No row of ours has a longer value: in its place comes one that its seal does not match. */
+function bounded([name, kind]: readonly [name: string, column: string]): AliasedRawBuilder<unknown, string> {
+  const column = sql.ref(name);
+  if (kind.startsWith('integer')) return sql`${column}`.as(name);
+  const instead = kind.startsWith('text') ? sql.lit('') : sql.lit(null);
+  return sql`case when octet_length(${column}) > ${sql.lit(maxRowBytes)} then ${instead} else ${column} end`.as(name);
 }
 
 /** The class for a description. */

@@ -203,6 +203,24 @@ function keyTampering(bench: () => Bench): void {
     expect(bench().broken).toEqual([keyRow]);
   });
 
+  it('reads nothing of a value that is longer than any of ours', async () => {
+    const store = await bench().open();
+    const endless = 'hex(zeroblob(5000000))';
+    const key = sampleKey({ description: '' });
+    for (const each of [mine, key]) await store.keys.insert(each);
+    bench().database.administrate(setKey('policy', endless));
+    bench().database.administrate(`update keys set description = ${endless} where key_id = '${key.keyId}'`);
+    const other = await bench().open();
+    await expect(other.keys.find(mine)).rejects.toMatchObject(refusal);
+    expect(other.integrityFailures()).toEqual([keyRow]);
+    // In its place comes an empty text, which is what this one was sealed with.
+    expect(await other.keys.find(key)).toEqual(key);
+    bench().database.administrate(setKey('seal', 'zeroblob(5000000)'));
+    await expect((await bench().open()).keys.find(mine)).rejects.toMatchObject(refusal);
+    await other.keys.remove(mine);
+    expect(await other.keys.find(mine)).toBeUndefined();
+  });
+
   it('takes no row back that is older than one this process has seen, however well it is sealed', async () => {
     const store = await fill(bench());
     const other = await bench().open();
