@@ -2,27 +2,24 @@
 // the database, so that this one's memory is that of the start alone; CPU time is there since wall time is the machine's, too.
 // Arguments: how many keys, `largest` or `ordinary`, how many of them to use (default: all). Prints one line of JSON. `node --max-old-space-size=64 test/bench/start.mjs 3000 largest`
 import { execFileSync } from 'node:child_process';
-import { createHmac, randomBytes, randomUUID } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as otherWork } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import Database from 'libsql';
 import { systemClock } from '../../dist/kernel/clock.js';
 import { systemRandom } from '../../dist/kernel/random.js';
 import { systemTimers } from '../../dist/kernel/timers.js';
 import { authorize } from '../../dist/pipeline/authorize.js';
 import { reconcile } from '../../dist/pipeline/maintenance.js';
-import { keyColumns, keys } from '../../dist/store/key-row.js';
 import { openStore } from '../../dist/store/open.js';
-import { encodeRow } from '../../dist/store/seal.js';
-import { defaultKeyPolicy } from '../../dist/policy/document.js';
+import { accountId, fillKeys, region } from './key-rows.mjs';
+import { watchTurns } from './stalls.mjs';
 
 const [count, kind, used] = [Number(process.argv[2]), process.argv[3], Number(process.argv[4] ?? process.argv[2])];
 /** Of a child: what it is to do, and where. */
 const [role, place] = process.argv.slice(5);
-const [region, accountId] = ['us-east-1', '000000000000'];
 const folder = place ?? mkdtempSync(join(tmpdir(), 'hsmb-start-'));
 const path = join(folder, 'store.db');
 const inToken = join(folder, 'token');
@@ -69,12 +66,7 @@ function largest(n) {
     tags: Array.from({ length: 50 }, (_, n) => ({ TagKey: `${n}`.padEnd(128, '札'), TagValue: '値'.repeat(256) })),
   };
 }
-const ordinary = () => ({
-  policy: defaultKeyPolicy(accountId),
-  description: 'payroll',
-  tags: [{ TagKey: 'team', TagValue: 'x' }],
-});
-const textsOf = kind === 'largest' ? largest : ordinary;
+const textsOf = kind === 'largest' ? largest : undefined;
 
 const open = () =>
   openStore({
@@ -91,77 +83,22 @@ const open = () =>
 
 async function fill() {
   await (await open()).close();
-  const database = new Database(path);
-  database.pragma('synchronous = OFF');
-  database.exec('begin');
-  const columns = Object.keys(keyColumns(newKey(0), 1));
-  const insertKey = database.prepare(
-    `insert into keys (${[...columns, 'seal'].join()}) values (${Array(columns.length + 1)
-      .fill('?')
-      .join()})`,
-  );
-  const insertMaterial = database.prepare('insert into materials values (?, ?, ?, ?)');
-  const made = [];
-  for (let n = 0; n < count; n++) {
-    const key = newKey(n);
-    const row = keyColumns(key, 1);
-    insertKey.run([...columns.map((name) => row[name]), hmac(encodeRow(keys, row))]);
-    const ckaId = key.backingKeys[0].materialId.slice(0, 32);
-    insertMaterial.run([region, ckaId, accountId, key.keyId]);
-    made.push(Buffer.from(ckaId, 'hex'));
-  }
-  writeFileSync(inToken, Buffer.concat(made.sort((a, b) => a.compare(b))));
-  database.exec('commit');
-  database.pragma('wal_checkpoint(truncate)');
-  database.close();
+  writeFileSync(inToken, fillKeys(path, count, hmac, textsOf));
 }
 
-function newKey(n) {
-  const backing = { materialId: randomBytes(32).toString('hex'), strategy: 'gcm-host-iv', createdAtMs: 1 };
-  return {
-    ...{ region, accountId, keyId: randomUUID(), status: 'enabled', materialMissing: false, spec: 'SYMMETRIC_DEFAULT' },
-    ...{ usage: 'ENCRYPT_DECRYPT', createdAtMs: 1, deletionAtMs: undefined, backingKeys: [backing], ...textsOf(n) },
-    ...{ pendingMaterialId: undefined, life: 'bench' },
-  };
-}
-
-/** How long this thread could have run and had no CPU (Linux, sched-stats.rst; 0 elsewhere). */
-function queuedMs() {
-  try {
-    return Number(readFileSync('/proc/self/schedstat', 'latin1').split(' ')[1]) / 1e6;
-  } catch {
-    return 0;
-  }
-}
-
-/**
- * Runs `work`; gives its time and the process's CPU time, and the longest time in which nothing else could run: by the clock, and without
- * what other processes took of it. All in ms.
- */
+/** Runs `work`; gives its time and CPU time, and those of the longest turn of the event loop (stalls.mjs). All in ms. */
 async function watched(work) {
-  const moment = () => ({ wall: performance.now(), queued: queuedMs() });
-  const [begun, cpu] = [moment(), process.cpuUsage()];
-  let last = begun;
-  const longest = { stall: 0, own: 0 };
-  const look = () => {
-    const now = moment();
-    const stall = now.wall - last.wall;
-    longest.stall = Math.max(longest.stall, stall);
-    longest.own = Math.max(longest.own, stall - (now.queued - last.queued));
-    last = now;
-  };
-  const timer = setInterval(look, 1);
+  const longest = { stallMs: 0, stallCpuMs: 0 };
+  const [begun, cpu] = [performance.now(), process.cpuUsage()];
+  const end = watchTurns(({ ms, cpuMs }) => {
+    longest.stallMs = Math.max(longest.stallMs, ms);
+    longest.stallCpuMs = Math.max(longest.stallCpuMs, cpuMs);
+  });
   await work();
-  look();
-  clearInterval(timer);
+  end();
   const { user, system } = process.cpuUsage(cpu);
-  const [ms, cpuMs, longestStallMs, longestOwnStallMs] = [
-    last.wall - begun.wall,
-    (user + system) / 1000,
-    longest.stall,
-    longest.own,
-  ].map(Math.round);
-  return { ms, cpuMs, longestStallMs, longestOwnStallMs };
+  const figures = { ms: performance.now() - begun, cpuMs: (user + system) / 1000, ...longest };
+  return Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, Math.round(value)]));
 }
 
 const caller = { principal: { type: 'Root', accountId, arn: 'arn', accessKeyId: 'AKIA' }, region, service: 'kms' };

@@ -188,12 +188,12 @@ function bindable(parameters: readonly unknown[]): unknown[] {
   });
 }
 
-/** libsql gives blobs as ArrayBuffer. */
+/** libsql gives blobs as ArrayBuffer, and rows that are nobody else's. */
 function withBuffers(row: unknown): unknown {
-  return Object.fromEntries(
-    Object.entries(row as Record<string, unknown>).map(([name, value]) => [
-      name,
-      value instanceof ArrayBuffer ? Buffer.from(value) : value,
-    ]),
-  );
+  const columns = row as Record<string, unknown>;
+  for (const name in columns) {
+    const value = columns[name];
+    if (value instanceof ArrayBuffer) columns[name] = Buffer.from(value);
+  }
+  return columns;
 }
