@@ -187,7 +187,7 @@ class SocketToken implements TokenClient {
     const writer = this.#writer;
     if (writer === undefined) throw new Error('there is no host to send to');
     // Its silence begins when it first has something to do.
-    if (this.#turns.atHost === places) this.#silence.broken();
+    if (this.#turns.atHost === places) this.#silence.heard();
     field.write(args, writer.reserve(bytes), 0);
     writer.commit(id, op, bytes);
     if (this.#flushScheduled) return;
@@ -250,7 +250,7 @@ class SocketToken implements TokenClient {
   }
 
   #answer(id: number, status: number, payload: Buffer): boolean {
-    this.#silence.broken();
+    this.#silence.heard();
     if (status === statuses.alive) return true;
     const pending = this.#pending.get(id);
     // Of a request that was not sent, no answer can be.

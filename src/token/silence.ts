@@ -3,7 +3,7 @@
 export class Silence {
   readonly #limitMs: number;
   readonly #mostMs: number;
-  #heard = false;
+  #hasSpoken = false;
   #silentMs = 0;
   #lookedAtMs = 0;
   #reported = false;
@@ -16,8 +16,8 @@ export class Silence {
   }
 
   /** The host has said something, or has only now been given something to do. */
-  broken(): void {
-    this.#heard = true;
+  heard(): void {
+    this.#hasSpoken = true;
   }
 
   /** Another host: what the last one did says nothing about it. */
@@ -30,8 +30,8 @@ export class Silence {
   tooLong(nowMs: number, busy: boolean): boolean {
     const sinceMs = Math.min(nowMs - this.#lookedAtMs, this.#mostMs);
     this.#lookedAtMs = nowMs;
-    this.#silentMs = busy && !this.#heard ? this.#silentMs + sinceMs : 0;
-    this.#heard = false;
+    this.#silentMs = busy && !this.#hasSpoken ? this.#silentMs + sinceMs : 0;
+    this.#hasSpoken = false;
     if (this.#silentMs < this.#limitMs || this.#reported) return false;
     this.#reported = true;
     return true;

@@ -7,7 +7,7 @@ import { calls, type ArgsOf } from '../../src/token/calls.js';
 import { FrameWriter } from '../../src/token/frames.js';
 import { TokenLost } from '../../src/token/host/fault.js';
 import { finalize, type LoadedModule } from '../../src/token/host/module.js';
-import { Performer } from '../../src/token/host/perform.js';
+import { Performer } from '../../src/token/host/performer.js';
 import type { Profile } from '../../src/token/host/profile.js';
 import type { TokenSession } from '../../src/token/host/session.js';
 import { statuses, type Status } from '../../src/token/wire.js';

@@ -10,7 +10,7 @@ import { ckrName, meaningOf } from './ckr.js';
 import { StartFault, TokenLost } from './fault.js';
 import { login } from './login.js';
 import { finalize, findToken, loadModule, requireMechanisms, type LoadedModule } from './module.js';
-import { Performer } from './perform.js';
+import { Performer } from './performer.js';
 import { selfTest } from './probe.js';
 import { loadProfile } from './profile.js';
 import { provision } from './provision.js';

@@ -7,7 +7,7 @@ import type { Timers } from '../../kernel/timers.js';
 import { FrameDecoder, FrameWriter } from '../frames.js';
 import { statuses } from '../wire.js';
 import { anyName, firstUsesPerTurn, nextTurn, NotReadYet } from './object-index.js';
-import type { Performed } from './perform.js';
+import type { Performed } from './performer.js';
 
 export interface ServerOptions {
   readonly socketPath: string;
