@@ -130,7 +130,7 @@ export class AliasRows implements AliasStore {
     const sealed = await this.#table.seal(aliasColumns({ ...alias, createdAtMs }, row.version + 1));
     return this.#context.writes.run(async (write) => {
       await requireKey(write, alias);
-      return this.#table.replace(write, sealed, row.version);
+      return this.#table.replace(write, sealed, row);
     });
   }
 

@@ -17,8 +17,9 @@ interface Entry<V> {
 /** What an entry costs beside its value: the map, the promise, the memory's own notes. */
 const entryBytes = 500;
 
-/** Holds found values only ("absent" is asked again each time), as long as the memory they share has room for them. */
+/** A keeper of rows (writes.ts), and of what was derived from them. Holds found values only ("absent" is asked again each time), as long as the memory they share has room for them. */
 export class ReadCache<V> {
+  readonly name: string;
   readonly #memory: BoundedMemory;
   readonly #sizeOf: (value: V) => number;
   readonly #entries = new Map<string, Entry<V>>();
@@ -27,7 +28,8 @@ export class ReadCache<V> {
   #reads = 0;
 
   /** `sizeOf`: bytes that a value holds. */
-  constructor(memory: BoundedMemory, sizeOf: (value: V) => number) {
+  constructor(name: string, memory: BoundedMemory, sizeOf: (value: V) => number) {
+    this.name = name;
     this.#memory = memory;
     this.#sizeOf = sizeOf;
   }

@@ -19,13 +19,18 @@ export const rowMemoryBytes = 20 * 1024 * 1024;
 /** A writer reads again and tries again this often when others change the same row between. */
 export const writeAttempts = 25;
 
-/** A sealed table, or an index over one, as the others see it. */
+/** What is kept of one table's rows, as others see it. */
 export interface Shared extends Keeper {
   /** Another number after each change of what it keeps. */
   readonly generation: number;
   /** How often it had to ask the database. */
   readonly reads: number;
   clear(): void;
+}
+
+/** A table of rows that belong to keys. */
+export interface OfKey {
+  /** Also those that are broken. */
   removeOfKey(write: Write, ref: KeyRef): Promise<void>;
 }
 
@@ -40,7 +45,9 @@ export interface StoreContext {
   /** Shared by all that is kept: a row counts once. */
   readonly memory: BoundedMemory;
   /** Each adds itself. */
-  readonly tables: Shared[];
+  readonly caches: Shared[];
+  /** As above; what others refer to comes last. */
+  readonly ofKey: OfKey[];
   readonly daemonKeys: DaemonKeys;
   readonly seals: RowSeals;
   readonly watch: ChangeWatch;

@@ -23,7 +23,7 @@ export interface DaemonKeysOptions {
   readonly db: Kysely<PlainTables>;
   readonly writes: Writes;
   /** All that are sealed. */
-  readonly tables: readonly Pick<Described, 'name' | 'sealedIn'>[];
+  readonly tables: readonly Pick<Described, 'name' | 'sealedIn' | 'parts'>[];
   readonly tokens: Tokens;
   readonly leases: LeaseRows;
   readonly clock: Clock;
@@ -139,15 +139,17 @@ export class DaemonKeys {
 
   async #hasSealedRows(region: string): Promise<boolean> {
     const { db, tables, defaultRegion } = this.#options;
-    for (const { name, sealedIn } of tables) {
+    for (const { name, sealedIn, parts } of tables) {
       if (sealedIn === 'default Region' && region !== defaultRegion) continue;
-      const row = await (db as unknown as Kysely<AnyTables>)
-        .selectFrom(name)
-        .select('version')
-        .$if(sealedIn === 'its Region', (query) => query.where('region', '=', region))
-        .limit(1)
-        .executeTakeFirst();
-      if (row !== undefined) return true;
+      for (const table of parts === undefined ? [name] : [name, parts.table.name]) {
+        const row = await (db as unknown as Kysely<AnyTables>)
+          .selectFrom(table)
+          .select((eb) => eb.lit(1).as('found'))
+          .$if(sealedIn === 'its Region', (query) => query.where('region', '=', region))
+          .limit(1)
+          .executeTakeFirst();
+        if (row !== undefined) return true;
+      }
     }
     return false;
   }

@@ -27,7 +27,7 @@ export class ForeignRows implements ForeignStore {
     this.#context = context;
     this.#keys = keys;
     this.#aliases = aliases;
-    this.#answers = new ReadCache(context.memory, keyBytes);
+    this.#answers = new ReadCache('foreign', context.memory, keyBytes);
   }
 
   key(asker: string, ref: KeyRef): Promise<Key | undefined> {
@@ -55,9 +55,9 @@ export class ForeignRows implements ForeignStore {
   }
 
   #known(id: string, region: string, read: (standIns: StandIns) => Promise<Key>): Promise<Key | undefined> {
-    const { tables } = this.#context;
+    const { caches } = this.#context;
     // All answers, at any change: to drop those of the changed row alone would tell that it is there.
-    const changes = tables.reduce((sum, { generation }) => sum + generation, 0);
+    const changes = caches.reduce((sum, { generation }) => sum + generation, 0);
     if (changes !== this.#changes) {
       this.#changes = changes;
       this.#answers.clear();

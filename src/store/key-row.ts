@@ -1,7 +1,9 @@
 // The table of keys, and a key as a row and back. Both directions lose nothing, and only text and whole numbers come out.
 import { textBytes } from '../kernel/bounded-memory.js';
-import { ckaIdOf, type BackingKey, type Key, type KeyRef, type Tag } from '../model/key.js';
-import { describe, type Columns, type RowOf, type SealedRow } from './table.js';
+import type { BackingKey, Key, KeyRef, Tag } from '../model/key.js';
+import { backingKeyOf, backingKeyRows, backingKeys, type BackingKeyRow } from './backing-keys.js';
+import { digestOf } from './parts.js';
+import { describe, parts, type Columns, type RowOf, type SealedRow } from './table.js';
 
 /** Measured with texts of no length; the policy as it is evaluated is remembered elsewhere, and counted there. */
 const keyObjectBytes = 1_024;
@@ -21,11 +23,14 @@ const columns = {
   deletion_at_ms: 'integer?',
   policy: 'text',
   tags: 'text',
+  /** As version 0.1 had them, in JSON; an empty list since. */
   backing_keys: 'text',
   pending_material_id: 'text?',
   /** As version 0.1 had it; 0 since. */
   incarnation: 'integer',
   life: 'text?',
+  /** The digest of the rows of its backing keys; null in a row that was written before they had any. */
+  generations: 'blob?',
 } as const satisfies Columns;
 
 export const keys = describe({
@@ -34,6 +39,7 @@ export const keys = describe({
   key: ['region', 'account_id', 'key_id'],
   sealedIn: 'its Region',
   ofKey: false,
+  parts: { table: backingKeys, digestIn },
   fromRow: keyOf,
   bytesOf: keyBytes,
 });
@@ -47,10 +53,8 @@ export const keyId = (ref: KeyRef): string => `${ref.region}/${ref.accountId}/${
 /** The primary key. */
 export const keyKey = (ref: KeyRef) => ({ region: ref.region, account_id: ref.accountId, key_id: ref.keyId });
 
-/** The index entry of a backing key: its CKA_ID as 32 lower-case hex digits. */
-export const materialIndex = (backingKey: BackingKey): string => ckaIdOf(backingKey.materialId).toString('hex');
-
 export function keyColumns(key: Key, version: number): KeyColumns {
+  const generations = backingKeyRows(key, key.backingKeys);
   return {
     region: key.region,
     account_id: key.accountId,
@@ -65,13 +69,20 @@ export function keyColumns(key: Key, version: number): KeyColumns {
     deletion_at_ms: key.deletionAtMs ?? null,
     policy: key.policy,
     tags: JSON.stringify(key.tags.map(({ TagKey, TagValue }) => ({ TagKey, TagValue }))),
-    backing_keys: JSON.stringify(
-      key.backingKeys.map(({ materialId, strategy, createdAtMs }) => ({ materialId, strategy, createdAtMs })),
-    ),
+    backing_keys: '[]',
     pending_material_id: key.pendingMaterialId ?? null,
     incarnation: 0,
     life: key.life,
+    generations: digestOf(backingKeys, generations),
+    [parts]: generations,
   };
+}
+
+/** What a row of an earlier version says of its backing keys is sealed in it: their rows must say the same. */
+function digestIn(row: KeyColumns): Buffer {
+  if (row.generations !== null) return row.generations;
+  const ref = { region: row.region, accountId: row.account_id, keyId: row.key_id };
+  return digestOf(backingKeys, backingKeyRows(ref, JSON.parse(row.backing_keys) as BackingKey[]));
 }
 
 /** For rows whose seal matched. Frozen, since all requests share it. */
@@ -89,7 +100,7 @@ export function keyOf(row: KeyColumns): Key {
     deletionAtMs: row.deletion_at_ms ?? undefined,
     policy: row.policy,
     tags: frozen(JSON.parse(row.tags) as Tag[]),
-    backingKeys: frozen(JSON.parse(row.backing_keys) as BackingKey[]),
+    backingKeys: frozen(((row[parts] ?? []) as readonly BackingKeyRow[]).map(backingKeyOf)),
     pendingMaterialId: row.pending_material_id ?? undefined,
     life: row.life ?? lifeOfEarlierVersion,
   });

@@ -2,6 +2,7 @@
 // the event loop for long. Rows with a broken seal are noted and left out.
 import { sql, type RawBuilder } from 'kysely';
 import type { Key } from '../model/key.js';
+import type { BackingKeyTables } from './backing-keys.js';
 import type { StoreContext } from './context.js';
 import { type keys, type KeyRow, type KeyTables } from './key-row.js';
 import type { TableAtWork } from './sealed-table.js';
@@ -97,8 +98,8 @@ export class KeyUpkeep {
 
   async *materials(region: string): AsyncGenerator<readonly string[]> {
     for (let after = ''; ;) {
-      const page = await this.#context.db
-        .selectFrom('materials')
+      const page = await this.#backingKeys
+        .selectFrom('backing_keys')
         .select('cka_id')
         .where('region', '=', region)
         .where('cka_id', '>', after)
@@ -183,6 +184,10 @@ export class KeyUpkeep {
     return this.#context.db.withTables<KeyTables>();
   }
 
+  get #backingKeys() {
+    return this.#context.db.withTables<BackingKeyTables>();
+  }
+
   #places(region: string, after: Place) {
     return this.#keys
       .selectFrom('keys')
@@ -195,8 +200,8 @@ export class KeyUpkeep {
   }
 
   #owning(region: string, ckaIds: readonly string[]): Promise<readonly (Place & { readonly cka_id: string })[]> {
-    return this.#context.db
-      .selectFrom('materials')
+    return this.#backingKeys
+      .selectFrom('backing_keys')
       .select(['cka_id', 'account_id', 'key_id'])
       .where('region', '=', region)
       .where('cka_id', 'in', ckaIds)

@@ -1,9 +1,9 @@
-// Keys: one sealed row each and the index of their backing keys, written together. What is returned has passed its seal.
+// Keys: one sealed row each, and with it those of its backing keys, written together. What is returned has passed its seal.
 import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, type Key, type KeyRef } from '../model/key.js';
 import type { AccountScope, KeyStore, Lease, Page } from '../ports/store.js';
+import { backingKeys, owns, Owners } from './backing-keys.js';
 import { writeAttempts, type StoreContext } from './context.js';
-import { Materials } from './materials.js';
 import { keyColumns, keyId, keyKey, keyOf, keys, type KeyRow, type KeyTables } from './key-row.js';
 import { KeyUpkeep } from './key-upkeep.js';
 import { SealedTable, type TableAtWork } from './sealed-table.js';
@@ -12,14 +12,14 @@ import { Turns } from './turns.js';
 export class KeyRows implements KeyStore {
   readonly #context: StoreContext;
   readonly #table: TableAtWork<typeof keys>;
-  readonly #materials: Materials;
+  readonly #owners: Owners;
   readonly #turns = new Turns();
   readonly #upkeep: KeyUpkeep;
 
   constructor(context: StoreContext) {
     this.#context = context;
     this.#table = new SealedTable(context, keys);
-    this.#materials = new Materials(context, this.#table);
+    this.#owners = new Owners(context);
     this.#upkeep = new KeyUpkeep(context, this.#table);
   }
 
@@ -27,8 +27,17 @@ export class KeyRows implements KeyStore {
     return this.#table.find(keyId(ref), keyKey(ref));
   }
 
-  findByMaterial(region: string, ckaId: string, accountId?: string): Promise<Key | undefined> {
-    return this.#materials.find(region, ckaId, accountId);
+  async findByMaterial(region: string, ckaId: string, accountId?: string): Promise<Key | undefined> {
+    const looking = this.#context.watch.look();
+    if (looking !== undefined) await looking;
+    const owner = await this.#owners.known(region, ckaId, accountId);
+    if (owner === undefined || owner === null) return undefined;
+    const key = await this.#table.known(owner.id, owner.key);
+    if (key === undefined || owns(key, ckaId)) return key;
+    // They were read one after the other: what both say now counts.
+    const now = await this.#owners.select(region, ckaId, accountId);
+    const row = now && (await this.#table.select(now.key));
+    return row && this.#named(await this.#table.open(row), ckaId);
   }
 
   /** Past all that is remembered. `standIn` is opened where there is no row, so that it costs the same. */
@@ -37,8 +46,17 @@ export class KeyRows implements KeyStore {
   }
 
   /** As above. */
-  findByMaterialAfresh(region: string, ckaId: string, standIn: KeyRow): Promise<Key> {
-    return this.#materials.findAfresh(region, ckaId, standIn);
+  async findByMaterialAfresh(region: string, ckaId: string, standIn: KeyRow): Promise<Key> {
+    const owner = await this.#owners.select(region, ckaId);
+    const row = await this.#table.select(owner?.key ?? standIn);
+    const key = await this.#table.openAfresh(row ?? standIn);
+    return row === undefined ? key : this.#named(key, ckaId);
+  }
+
+  /** An index that lies gives another key than was asked for, and a sound one. */
+  #named(key: Key, ckaId: string): Key {
+    if (owns(key, ckaId)) return key;
+    throw this.#context.seals.broken(backingKeys.name, `${key.region}/${ckaId}`);
   }
 
   /** The status that hides unfinished keys is read without its seal: nothing is decided by it. */
@@ -73,7 +91,7 @@ export class KeyRows implements KeyStore {
     await this.#context.writes.run(async (write) => {
       await this.#context.lives.ensure(write, key.life);
       if (!(await this.#table.insert(write, row))) throw new BridgeError('KMSInternalException');
-      await this.#materials.insert(write, key);
+      this.#owners.touch(write, key, [], key.backingKeys);
     });
   }
 
@@ -132,7 +150,7 @@ export class KeyRows implements KeyStore {
   async #remove(ref: KeyRef, only: (row: KeyRow) => boolean, lease: Lease | undefined): Promise<void> {
     await this.#context.writes.run(async (write) => {
       if (lease !== undefined) await this.#context.leases.require(write, lease);
-      for (const table of this.#context.tables) await table.removeOfKey(write, ref);
+      for (const table of this.#context.ofKey) await table.removeOfKey(write, ref);
       await this.#table.remove(write, keyKey(ref), only);
     });
   }
@@ -146,8 +164,8 @@ export class KeyRows implements KeyStore {
     const written = await this.#context.writes.run(async (write) => {
       if (lease !== undefined) await this.#context.leases.require(write, lease);
       await this.#context.lives.ensure(write, after.life);
-      if (!(await this.#table.replace(write, sealed, row.version))) return false;
-      await this.#materials.replace(write, before, after);
+      if (!(await this.#table.replace(write, sealed, row))) return false;
+      this.#owners.touch(write, after, before.backingKeys, after.backingKeys);
       return true;
     });
     return written ? keyOf(sealed) : undefined;

@@ -146,6 +146,92 @@ export async function lives(db: Kysely<unknown>, types: ColumnTypes): Promise<vo
   await db.schema.alterTable('keys').addColumn('life', 'text').execute();
 }
 
+/** Backing keys as rows, which say whose they are themselves: the index that did so had no seal. */
+export async function backingKeys(db: Kysely<unknown>, types: ColumnTypes): Promise<void> {
+  await db.schema
+    .createTable('backing_keys')
+    .addColumn('region', 'text', (c) => c.notNull())
+    .addColumn('cka_id', 'text', (c) => c.notNull())
+    .addColumn('account_id', 'text', (c) => c.notNull())
+    .addColumn('key_id', 'text', (c) => c.notNull())
+    .addColumn('generation', types.integer, (c) => c.notNull())
+    .addColumn('material_id', 'text', (c) => c.notNull())
+    .addColumn('strategy', 'text')
+    .addColumn('created_at_ms', types.integer, (c) => c.notNull())
+    .addPrimaryKeyConstraint('backing_keys_pk', ['region', 'cka_id'])
+    .addForeignKeyConstraint('backing_keys_key_fk', ['region', 'account_id', 'key_id'], 'keys', [
+      'region',
+      'account_id',
+      'key_id',
+    ])
+    .modifyEnd(types.tableEnd)
+    .execute();
+  await db.schema
+    .createIndex('backing_keys_key')
+    .unique()
+    .on('backing_keys')
+    .columns(['region', 'account_id', 'key_id', 'generation'])
+    .execute();
+  await db.schema.alterTable('keys').addColumn('generations', types.blob).execute();
+  await fillBackingKeys(db as Kysely<KeysOf01>);
+  await db.schema.dropTable('materials').execute();
+}
+
+interface KeysOf01 {
+  readonly keys: Record<'region' | 'account_id' | 'key_id' | 'backing_keys', string>;
+  readonly backing_keys: Record<string, string | number | null>;
+}
+
+async function fillBackingKeys(db: Kysely<KeysOf01>): Promise<void> {
+  for (let after = { region: '', account_id: '', key_id: '' }; ;) {
+    const page = await db
+      .selectFrom('keys')
+      .select(['region', 'account_id', 'key_id', 'backing_keys'])
+      .where(sql<boolean>`(region, account_id, key_id) > (${after.region}, ${after.account_id}, ${after.key_id})`)
+      .orderBy('region')
+      .orderBy('account_id')
+      .orderBy('key_id')
+      .limit(500)
+      .execute();
+    const rows = page.flatMap(backingKeysIn);
+    while (rows.length > 0)
+      await db
+        .insertInto('backing_keys')
+        .values(rows.splice(0, 500))
+        .onConflict((conflict) => conflict.doNothing())
+        .execute();
+    const last = page.at(-1);
+    if (last === undefined) return;
+    after = last;
+  }
+}
+
+/** What is no list of backing keys comes from another hand: its row is broken by its seal, and no other one is kept from opening. */
+function backingKeysIn({ backing_keys: text, ...key }: KeysOf01['keys']): KeysOf01['backing_keys'][] {
+  const listed = parsed(text);
+  return (Array.isArray(listed) ? listed : []).flatMap((backing: unknown, n) => {
+    const { materialId, strategy, createdAtMs } = Object(backing) as Readonly<Record<string, unknown>>;
+    if (typeof materialId !== 'string' || typeof createdAtMs !== 'number' || !Number.isSafeInteger(createdAtMs))
+      return [];
+    return {
+      ...key,
+      generation: n + 1,
+      cka_id: materialId.slice(0, 32),
+      material_id: materialId,
+      strategy: typeof strategy === 'string' ? strategy : null,
+      created_at_ms: createdAtMs,
+    };
+  });
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** What each commit changed. */
 export async function changes(db: Kysely<unknown>, types: ColumnTypes): Promise<void> {
   await db.schema

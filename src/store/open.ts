@@ -38,37 +38,38 @@ export interface StoreOptions {
 
 /** Fails with StoreOpenError. No token is used before the first read or write of a sealed row. */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const tables: Shared[] = [];
+  const caches: Shared[] = [];
   const { timers, random } = options;
   const onFault = (fault: string): void => {
-    for (const table of tables) table.clear();
+    for (const cache of caches) cache.clear();
     options.onFault(fault);
   };
   const backend = await openSqlite(options.path, { timers, random, onFault });
-  return storeOn(backend, tables, options);
+  return storeOn(backend, caches, options);
 }
 
-/** A store on an open database of whichever kind. Each of its tables adds itself to `tables`. */
-export function storeOn(backend: Backend, tables: Shared[], options: Omit<StoreOptions, 'path' | 'onFault'>): Store {
+/** A store on an open database of whichever kind. What it keeps of its rows is added to `caches`. */
+export function storeOn(backend: Backend, caches: Shared[], options: Omit<StoreOptions, 'path' | 'onFault'>): Store {
   const { tokens, clock, timers, random, defaultRegion, onBroken, shared, pollMs = 200 } = options;
   const { db, nowMs } = backend;
   const writes = new Writes(backend);
   const leases = new LeaseRows(writes, nowMs);
   const lives = new LifeRows({ db, writes, random, nowMs });
-  const parts = { db, writes, leases, lives, timers, tables, tokens, clock, defaultRegion };
+  const parts = { db, writes, leases, lives, timers, tokens, clock, defaultRegion };
   const daemonKeys = new DaemonKeys({ ...parts, tables: sealedTables, random });
   const seals = new RowSeals(tokens, daemonKeys, onBroken);
   const forgotten = { rows: 0, all: 0 };
   const onChange = (changed: Changed): void => {
-    if (changed !== 'all' && dropNamed(tables, changed)) {
+    if (changed !== 'all' && dropNamed(caches, changed)) {
       forgotten.rows += changed.length;
       return;
     }
     forgotten.all += 1;
-    for (const table of tables) table.clear();
+    for (const cache of caches) cache.clear();
   };
   const watch = new ChangeWatch({ backend, clock, timers, pollMs, shared, onChange });
-  const context: StoreContext = { ...parts, memory: new BoundedMemory(rowMemoryBytes), daemonKeys, seals, watch };
+  const memory = new BoundedMemory(rowMemoryBytes);
+  const context: StoreContext = { ...parts, caches, ofKey: [], memory, daemonKeys, seals, watch };
   const stores = createStores(context);
   return {
     ...stores,
@@ -78,7 +79,7 @@ export function storeOn(backend: Backend, tables: Shared[], options: Omit<StoreO
     lives,
     fault: () => backend.fault(),
     integrityFailures: () => seals.failures(),
-    cache: () => ({ ...forgotten, reads: tables.reduce((sum, { reads }) => sum + reads, 0) }),
+    cache: () => ({ ...forgotten, reads: caches.reduce((sum, { reads }) => sum + reads, 0) }),
     wrongToken: (region) => daemonKeys.wrongToken(region),
     close() {
       watch.stop();

@@ -1,14 +1,6 @@
 // The tables without a seal, as the query builder sees them: nothing in them decides access.
 import type { Generated } from 'kysely';
 
-/** An index over `keys.backing_keys`: what it names is believed only when the sealed key row says the same. */
-interface MaterialRow {
-  readonly region: string;
-  readonly cka_id: string;
-  readonly account_id: string;
-  readonly key_id: string;
-}
-
 /** A Region stands here once the daemon's own keys are known to exist in its token. */
 interface TokenRow {
   readonly region: string;
@@ -52,7 +44,6 @@ interface ChangeRow {
 
 /** A store adds its sealed table for its own queries. */
 export interface PlainTables {
-  materials: MaterialRow;
   tokens: TokenRow;
   usage: UsageRow;
   leases: LeaseRow;

@@ -5,23 +5,21 @@ import { BridgeError } from '../kernel/errors.js';
 /** Tables that are known by their descriptions alone. */
 export type AnyTables = Record<string, Record<string, unknown>>;
 
-/**
- * Fails with KMSInternalException, and with it the transaction, unless one row has this primary key and it is `row`; with `row`
- * undefined, unless there is none.
- */
+/** Fails with KMSInternalException, and with it the transaction, unless the rows with these values are `rows`, in the order of `order`. */
 export async function requireStored(
   trx: Kysely<AnyTables>,
   table: string,
-  primaryKey: Readonly<Record<string, unknown>>,
-  row: object | undefined,
+  values: Readonly<Record<string, unknown>>,
+  rows: readonly object[],
+  order?: string,
 ): Promise<void> {
   const stored: readonly object[] = await trx
     .selectFrom(table)
     .selectAll()
-    .where((eb) => eb.and(primaryKey))
+    .where((eb) => eb.and(values))
+    .$if(order !== undefined, (query) => query.orderBy(order ?? ''))
     .execute();
-  const [found] = stored;
-  const kept = row === undefined ? found === undefined : stored.length === 1 && sameRow(row, found);
+  const kept = stored.length === rows.length && rows.every((row, n) => sameRow(row, stored[n]));
   if (!kept) throw notKept(table);
 }
 

@@ -4,7 +4,7 @@ import { BridgeError } from '../kernel/errors.js';
 import { prefixed } from '../kernel/length-prefix.js';
 import { theDaemon, type Tokens } from '../ports/token.js';
 import type { DaemonKeys } from './daemon-keys.js';
-import type { Columns, Described, RowOf, SealedRow } from './table.js';
+import type { AnyColumns, Columns, Covered, RowOf, SealedRow } from './table.js';
 
 const domain = Buffer.from('hsm-bridge/row/v1\0');
 const kindCodes = { text: 1, integer: 2, blob: 3 } as const;
@@ -15,7 +15,7 @@ const failureLimit = 100;
  * A null column is left out, so that a column added later does not change the seals of older rows.
  * TypeError when a value is not of its column's kind.
  */
-export function encodeRow<C extends Columns>(table: Pick<Described<C>, 'name' | 'columns'>, row: RowOf<C>): Buffer {
+export function encodeRow<C extends AnyColumns>(table: Pick<Covered<C>, 'name' | 'columns'>, row: RowOf<C>): Buffer {
   const values: Readonly<Record<string, unknown>> = row;
   const parts: Buffer[] = [domain, prefixed(Buffer.from(table.name))];
   for (const [name, column] of Object.entries(table.columns)) {
@@ -61,7 +61,7 @@ export class RowSeals {
   /** The row with its seal. Makes the Region's daemon keys when this is its first. */
   async seal<C extends Columns>(
     region: string,
-    table: Pick<Described<C>, 'name' | 'columns'>,
+    table: Pick<Covered<C>, 'name' | 'columns'>,
     row: RowOf<C>,
   ): Promise<SealedRow<C>> {
     const bytes = encodeRow(table, row);

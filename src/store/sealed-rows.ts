@@ -3,12 +3,12 @@ import { hash } from 'node:crypto';
 import { use, type BoundedMemory, type Kept } from '../kernel/bounded-memory.js';
 import { BridgeError } from '../kernel/errors.js';
 import { prefixed } from '../kernel/length-prefix.js';
+import { maxRowBytes } from './by-key.js';
 import { NewestVersions } from './newest-versions.js';
+import { hasItsParts } from './parts.js';
 import { BrokenSealError, encodeRow, type RowSeals } from './seal.js';
 import type { Columns, Described, RowOf, SealedRow, World } from './table.js';
 
-/** No row of ours is larger: a policy, a description and tags at their limits make about 140 KiB. A token client takes more than this. */
-export const maxRowBytes = 200 * 1024;
 /** A long list must not fill the token's queue. */
 const tokenCallsAtOnce = 32;
 
@@ -63,9 +63,11 @@ export class SealedRows<C extends Columns, V extends object> {
     const { id, region } = identify(row);
     const bytes = this.#encode(row);
     if (bytes === undefined) seals.broken(table.name, id);
-    if (bytes === undefined || (await seals.matches(region, bytes, row.seal))) return;
-    const refusal = await seals.refusal(region, table.name, id);
-    if (!(refusal instanceof BrokenSealError)) throw refusal;
+    if (bytes === undefined) return;
+    const refusal = (await seals.matches(region, bytes, row.seal))
+      ? this.#unsound(row, id)
+      : await seals.refusal(region, table.name, id);
+    if (refusal !== undefined && !(refusal instanceof BrokenSealError)) throw refusal;
   }
 
   /** This process has committed `row`: from now on no older one is believed. */
@@ -88,9 +90,12 @@ export class SealedRows<C extends Columns, V extends object> {
     const known = this.#opened.get(id);
     const same = known?.digest === digest;
     if (same) use(known.kept);
-    if (same && !afresh) return known.value;
-    if (!(await seals.matches(region, bytes, row.seal))) throw await seals.refusal(region, table.name, id);
-    if (!this.#newest.isOlder(id, row)) this.#newest.note(id, row);
+    if (!same || afresh) {
+      if (!(await seals.matches(region, bytes, row.seal))) throw await seals.refusal(region, table.name, id);
+      if (!this.#newest.isOlder(id, row)) this.#newest.note(id, row);
+    }
+    const unsound = this.#unsound(row, id);
+    if (unsound !== undefined) throw unsound;
     if (same) return known.value;
     const value = await table.fromRow(row, world);
     if (value === undefined) throw seals.broken(table.name, id);
@@ -107,8 +112,15 @@ export class SealedRows<C extends Columns, V extends object> {
     return this.#open(now, afresh);
   }
 
+  /** Of a row whose seal matches: notes it as broken, and gives the error, when its parts are not those that it is sealed with. */
+  #unsound(row: SealedRow<C>, id: string): BridgeError | undefined {
+    const { seals, table } = this.#options;
+    if (orTypeError(() => hasItsParts(table, row)) === true) return undefined;
+    return seals.broken(table.parts?.table.name ?? table.name, id);
+  }
+
   #encode(row: SealedRow<C>): Buffer | undefined {
-    const bytes = encodedOr(() => encodeRow(this.#options.table, row));
+    const bytes = orTypeError(() => encodeRow(this.#options.table, row));
     return bytes === undefined || bytes.length > maxRowBytes || !Buffer.isBuffer(row.seal) ? undefined : bytes;
   }
 
@@ -153,9 +165,9 @@ function valueOf<V>(result: PromiseSettledResult<V>): V {
 }
 
 /** A value of another type can only have come from another hand: it counts as a broken seal. */
-function encodedOr(encode: () => Buffer): Buffer | undefined {
+function orTypeError<T>(work: () => T): T | undefined {
   try {
-    return encode();
+    return work();
   } catch (error) {
     if (error instanceof TypeError) return undefined;
     throw error;

@@ -1,29 +1,32 @@
 // One sealed table at work: its rows by their keys, opened after their seals matched and kept in memory, written so that every gateway
 // hears of it. A store is this and the queries that only it has.
-import { sql, type AliasedRawBuilder, type ExpressionBuilder, type Kysely, type Transaction } from 'kysely';
+import type { AliasedRawBuilder, ExpressionBuilder, Kysely, Transaction } from 'kysely';
 import type { BridgeError } from '../kernel/errors.js';
 import type { KeyRef } from '../model/key.js';
 import { ReadCache } from './cache.js';
-import type { Shared, StoreContext } from './context.js';
+import type { OfKey, StoreContext } from './context.js';
+import { boundedValues, byKey, type Values } from './by-key.js';
+import { readerWithParts, replaceParts } from './parts.js';
 import type { PlainTables } from './plain-tables.js';
 import { changedOne, requireStored, type AnyTables } from './read-back.js';
-import { maxRowBytes, SealedRows } from './sealed-rows.js';
-import type { Columns, Described, RowOf, SealedRow } from './table.js';
+import { SealedRows } from './sealed-rows.js';
+import { parts, type Columns, type Described, type RowOf, type SealedRow } from './table.js';
 import type { Write } from './writes.js';
 
-export class SealedTable<C extends Columns, K extends keyof C & string, V extends object> implements Shared {
+export class SealedTable<C extends Columns, K extends keyof C & string, V extends object> implements OfKey {
   readonly description: Described<C, K, V>;
   readonly #context: StoreContext;
   readonly #rows: SealedRows<C, V>;
   readonly #cache: ReadCache<V>;
   readonly #values: readonly AliasedRawBuilder<unknown, string>[];
+  readonly #read: (key: Values) => Promise<Values | undefined>;
 
   constructor(context: StoreContext, description: Described<C, K, V>) {
     const { seals, memory, tokens, defaultRegion } = context;
     this.description = description;
     this.#context = context;
-    this.#values = [...Object.entries(description.columns), ['seal', 'blob'] as const].map(bounded);
-    this.#cache = new ReadCache(memory, (value) => description.bytesOf(value));
+    this.#values = boundedValues(description.name, { ...description.columns, seal: 'blob' });
+    this.#cache = new ReadCache(description.name, memory, (value) => description.bytesOf(value));
     this.#rows = new SealedRows({
       seals,
       table: description,
@@ -32,11 +35,13 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
       reread: (row) => this.select(row),
       memory,
     });
-    context.tables.push(this);
-  }
-
-  get name(): string {
-    return this.description.name;
+    const own = byKey(any(context.db), description.key, (key) => this.#from(context.db).where((eb) => eb.and(key)));
+    this.#read =
+      description.parts === undefined
+        ? async (key) => (await own(key))[0]
+        : readerWithParts(any(context.db), own, description, description.parts.table);
+    context.caches.push(this.#cache);
+    if (description.ofKey) context.ofKey.push(this);
   }
 
   /** The row's name: its key's values. */
@@ -47,10 +52,11 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
   /** What the row means, from memory when it is there. `id` is what `idOf` makes of the key, made in the quickest way: a hit does nothing else. */
   find(id: string, key: Pick<RowOf<C>, K>): Promise<V | undefined> {
     const looking = this.#context.watch.look();
-    return looking === undefined ? this.#known(id, key) : looking.then(() => this.#known(id, key));
+    return looking === undefined ? this.known(id, key) : looking.then(() => this.known(id, key));
   }
 
-  #known(id: string, key: Pick<RowOf<C>, K>): Promise<V | undefined> {
+  /** The same for who has looked for changes just now. */
+  known(id: string, key: Pick<RowOf<C>, K>): Promise<V | undefined> {
     return (
       this.#cache.get(id) ??
       this.#cache.load(id, async () => {
@@ -62,7 +68,7 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
 
   /** The row as it is now, unchecked. */
   async select(key: Pick<RowOf<C>, K>): Promise<SealedRow<C> | undefined> {
-    const row = await this.#from(this.#context.db).where(this.#is(key)).executeTakeFirst();
+    const row = await this.#read(key);
     // An index that lies gives another row than was asked for, and a sound one.
     if (row !== undefined && !this.description.key.every((column) => row[column] === key[column]))
       throw this.broken(key);
@@ -105,7 +111,7 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
 
   /** False when its id is taken. */
   async insert(write: Write, row: SealedRow<C>): Promise<boolean> {
-    write.touch(this, this.idOf(row));
+    write.touch(this.#cache, this.idOf(row));
     const result = await any(write.trx)
       .insertInto(this.description.name)
       .values(row)
@@ -113,20 +119,24 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
       .executeTakeFirst();
     if (!changedOne(this.description.name, result.numInsertedOrUpdatedRows)) return false;
     await this.#requireStored(write, row, row);
+    await this.#replaceParts(write, row);
     return true;
   }
 
-  /** False when the row is not of this version any more. */
-  async replace(write: Write, row: SealedRow<C>, version: number): Promise<boolean> {
-    write.touch(this, this.idOf(row));
+  /** False when the row is not `before` any more, by its version. */
+  async replace(write: Write, row: SealedRow<C>, before: SealedRow<C>): Promise<boolean> {
+    write.touch(this.#cache, this.idOf(row));
     const result = await any(write.trx)
       .updateTable(this.description.name)
       .set(row)
       .where(this.#is(row))
-      .where('version', '=', version)
+      .where('version', '=', before.version)
       .executeTakeFirst();
     if (!changedOne(this.description.name, result.numUpdatedRows)) return false;
     await this.#requireStored(write, row, row);
+    const described = this.description.parts;
+    const same = described?.digestIn(row).equals(described.digestIn(before));
+    if (same === false) await this.#replaceParts(write, row);
     return true;
   }
 
@@ -137,7 +147,7 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
     only: (row: SealedRow<C>) => boolean = () => true,
   ): Promise<boolean> {
     const id = this.idOf(key);
-    write.touch(this, id);
+    write.touch(this.#cache, id);
     const row = (await this.#from(write.trx).where(this.#is(key)).executeTakeFirst()) as SealedRow<C> | undefined;
     if (row === undefined || !only(row)) return false;
     const result = await any(write.trx)
@@ -151,9 +161,7 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
     return true;
   }
 
-  /** All rows that belong to the key; none when this is no table of such rows. */
   async removeOfKey(write: Write, { region, accountId, keyId }: KeyRef): Promise<void> {
-    if (!this.description.ofKey) return;
     const owned = { region, account_id: accountId, key_id: keyId };
     const rows = (await this.#from(write.trx)
       .where((eb) => eb.and(owned))
@@ -161,25 +169,18 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
     for (const row of rows) await this.remove(write, row);
   }
 
-  /** Another number after each change: what was derived from the rows before is out of date. */
-  get generation(): number {
-    return this.#cache.generation;
-  }
-
-  get reads(): number {
-    return this.#cache.reads;
-  }
-
   drop(id: string): void {
     this.#cache.drop(id);
   }
 
-  clear(): void {
-    this.#cache.clear();
+  /** After the row itself, to which they refer. */
+  async #replaceParts(write: Write, row: SealedRow<C>): Promise<void> {
+    const table = this.description.parts?.table;
+    if (table !== undefined) await replaceParts(any(write.trx), table, this.#keyOf(row), row[parts] ?? []);
   }
 
   async #requireStored(write: Write, key: Pick<RowOf<C>, K>, row: SealedRow<C> | undefined): Promise<void> {
-    await requireStored(any(write.trx), this.description.name, this.#keyOf(key), row);
+    await requireStored(any(write.trx), this.description.name, this.#keyOf(key), row === undefined ? [] : [row]);
     if (row !== undefined) write.whenCommitted(() => this.#rows.wrote(row));
   }
 
@@ -200,14 +201,6 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
   #sealedIn(row: RowOf<C>): string {
     return this.description.sealedIn === 'its Region' ? String(row['region']) : this.#context.defaultRegion;
   }
-}
-
-/** No row of ours has a longer value: in its place comes one that its seal does not match. */
-function bounded([name, kind]: readonly [name: string, column: string]): AliasedRawBuilder<unknown, string> {
-  const column = sql.ref(name);
-  if (kind.startsWith('integer')) return sql`${column}`.as(name);
-  const instead = kind.startsWith('text') ? sql.lit('') : sql.lit(null);
-  return sql`case when octet_length(${column}) > ${sql.lit(maxRowBytes)} then ${instead} else ${column} end`.as(name);
 }
 
 /** The class for a description. */

@@ -6,7 +6,7 @@ import type { StoreContext } from './context.js';
 import { CredentialRows, credentials } from './credentials.js';
 import { keys } from './key-row.js';
 import { KeyRows } from './keys.js';
-import { changes, first, lives, pages, type ColumnTypes } from './migrations.js';
+import { backingKeys, changes, first, lives, pages, type ColumnTypes } from './migrations.js';
 
 export const sealedTables = [keys, aliases, credentials];
 
@@ -22,4 +22,5 @@ export const migrations = (types: ColumnTypes): Record<string, Migration> => ({
   '0002-pages': { up: pages },
   '0003-changes': { up: (db) => changes(db, types) },
   '0004-lives': { up: (db) => lives(db, types) },
+  '0005-backing-keys': { up: (db) => backingKeys(db, types) },
 });

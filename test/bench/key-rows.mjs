@@ -1,13 +1,13 @@
 // Keys as rows of a store that a bench fills past the daemon, sealed as the daemon would.
 import { randomBytes, randomUUID } from 'node:crypto';
 import Database from 'libsql';
+import { backingKeyRows, backingKeys } from '../../dist/store/backing-keys.js';
 import { keyColumns, keys } from '../../dist/store/key-row.js';
 import { encodeRow } from '../../dist/store/seal.js';
 import { defaultKeyPolicy } from '../../dist/policy/document.js';
 
 export const region = 'us-east-1';
 export const accountId = '000000000000';
-const idBytes = 16;
 
 const ordinary = () => ({
   policy: defaultKeyPolicy(accountId),
@@ -32,21 +32,22 @@ export function fillKeys(path, count, seal, textsOf = ordinary) {
   const database = new Database(path);
   database.pragma('synchronous = OFF');
   database.exec('begin');
-  const columns = Object.keys(keyColumns(newKey(0, textsOf), 1));
-  const insertKey = database.prepare(
-    `insert into keys (${[...columns, 'seal'].join()}) values (${Array(columns.length + 1)
-      .fill('?')
-      .join()})`,
-  );
-  const insertMaterial = database.prepare('insert into materials values (?, ?, ?, ?)');
+  const inserter = (table, columns) => {
+    const values = columns.map(() => '?').join();
+    const insert = database.prepare(`insert into ${table} (${columns.join()}) values (${values})`);
+    return (row) => insert.run(columns.map((name) => row[name]));
+  };
+  const insertKey = inserter('keys', [...Object.keys(keys.columns), 'seal']);
+  const insertBackingKey = inserter('backing_keys', Object.keys(backingKeys.columns));
   const made = [];
   for (let n = 0; n < count; n++) {
     const key = newKey(n, textsOf);
     const row = keyColumns(key, 1);
-    insertKey.run([...columns.map((name) => row[name]), seal(encodeRow(keys, row))]);
-    const ckaId = key.backingKeys[0].materialId.slice(0, 2 * idBytes);
-    insertMaterial.run([region, ckaId, accountId, key.keyId]);
-    made.push(Buffer.from(ckaId, 'hex'));
+    insertKey({ ...row, seal: seal(encodeRow(keys, row)) });
+    for (const backingKey of backingKeyRows(key, key.backingKeys)) {
+      insertBackingKey(backingKey);
+      made.push(Buffer.from(backingKey.cka_id, 'hex'));
+    }
   }
   database.exec('commit');
   database.pragma('wal_checkpoint(truncate)');

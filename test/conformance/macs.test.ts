@@ -34,9 +34,8 @@ async function newKey(size: (typeof sizes)[number]): Promise<{ KeyId: string; ck
   const input = { KeySpec: `HMAC_${size}`, KeyUsage: 'GENERATE_VERIFY_MAC' } as const;
   const { KeyMetadata } = await kms.send(new CreateKeyCommand(input));
   const KeyId = KeyMetadata?.KeyId ?? '';
-  const [row] = sql(daemon.home, 'select backing_keys from keys where key_id = ?', KeyId);
-  const [backing] = JSON.parse(String(row?.['backing_keys'])) as { materialId: string }[];
-  return { KeyId, ckaId: backing?.materialId.slice(0, 32) ?? '' };
+  const [backing] = sql(daemon.home, 'select cka_id from backing_keys where key_id = ?', KeyId);
+  return { KeyId, ckaId: String(backing?.['cka_id']) };
 }
 
 describe.each(sizes)('a key of %s bits', (size) => {

@@ -49,12 +49,13 @@ async function usedKey(): Promise<Used> {
 
 const rowOf = (keyId: string): Row => sql(daemon.home, 'select * from keys where key_id = ?', keyId)[0]!;
 
-/** Of a daemon that has stopped. */
+/** Of a daemon that has stopped. Backing keys that it does not have yet are taken away too. */
 function putBack(row: Row): void {
   const columns = Object.keys(row);
   const values = columns.map((name) => (row[name] instanceof ArrayBuffer ? Buffer.from(row[name]) : row[name]));
   sql(daemon.home, 'delete from keys where key_id = ?', row['key_id']);
   sql(daemon.home, 'delete from usage');
+  if (row['status'] === 'creating') sql(daemon.home, 'delete from backing_keys where key_id = ?', row['key_id']);
   sql(daemon.home, `insert into keys (${columns.join()}) values (${columns.map(() => '?').join()})`, ...values);
 }
 

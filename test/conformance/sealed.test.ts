@@ -124,7 +124,7 @@ const changes: readonly (readonly [what: string, column: string, value: () => un
   ['description', 'description', () => 'a better one'],
   ['date of deletion', 'deletion_at_ms', () => 1],
   ['tags', 'tags', () => '[{"TagKey":"department","TagValue":"finance"}]'],
-  ['backing keys, to those of another key', 'backing_keys', () => valueOf(untouched, 'backing_keys')],
+  ['digest of the backing keys, to that of another key', 'generations', () => valueOf(untouched, 'generations')],
   ['version', 'version', () => 7],
   ['seal, to that of another key', 'seal', () => valueOf(untouched, 'seal')],
 ];
@@ -219,14 +219,47 @@ describe('other rows changed by hand', () => {
     await expectShown(`aliases:${region}/${accountOf.default}/${alias}`);
   });
 
-  it('an index entry that leads a ciphertext to another key is refused', async () => {
-    const [row] = sql(daemon.home, 'select cka_id from materials where key_id = ?', touched.keyId);
-    sql(daemon.home, 'update materials set key_id = ? where cka_id = ?', untouched.keyId, row?.['cka_id']);
-    await noticed(() => decrypt(touched));
-    await expectRefused(decrypt(touched));
-    await encrypt(touched.keyId);
-    await expectUntouchedWorks();
-  });
+  const backingKeyChanges: readonly (readonly [what: string, change: (other: TestKey) => void])[] = [
+    ['changed', () => sql(daemon.home, 'update backing_keys set created_at_ms = 1 where key_id = ?', touched.keyId)],
+    ['taken away', () => sql(daemon.home, 'delete from backing_keys where key_id = ?', touched.keyId)],
+    [
+      'given to another key, whose own it replaces',
+      (other) => {
+        sql(daemon.home, 'delete from backing_keys where key_id = ?', other.keyId);
+        sql(daemon.home, 'update backing_keys set key_id = ? where key_id = ?', other.keyId, touched.keyId);
+      },
+    ],
+  ];
+
+  it.each(backingKeyChanges)(
+    'a key whose backing key was %s is refused, until it is put back',
+    async (_what, change) => {
+      const other = await makeKey(`alias/other-${made}`);
+      const kept = sql(daemon.home, 'select * from backing_keys where key_id in (?, ?)', touched.keyId, other.keyId);
+      change(other);
+      await noticed(() => encrypt(touched.keyId));
+      await expectRefused(encrypt(alias));
+      await expectUntouchedWorks();
+      await expectShown(`backing_keys:${region}/${accountOf.default}/${touched.keyId}`);
+      await restart();
+      await expectRefused(encrypt(touched.keyId));
+      await expectShown(`backing_keys:${region}/${accountOf.default}/${touched.keyId}`);
+      for (const row of kept) {
+        const columns = Object.keys(row);
+        sql(
+          daemon.home,
+          `insert or replace into backing_keys (${columns.join()}) values (${columns.map(() => '?').join()})`,
+          ...Object.values(row),
+        );
+      }
+      await until(
+        async () => (await failure(encrypt(touched.keyId))).name === 'none',
+        () => 'a backing key put back is not served',
+      );
+      await decrypt(touched);
+      await decrypt(other);
+    },
+  );
 
   it('a credential given to another account is refused while the daemon runs', async () => {
     const { accessKeyId } = daemon.credentials('second-account');

@@ -106,11 +106,11 @@ async function expectConsistent(after: string): Promise<void> {
      where status = 'creating' or pending_material_id is not null or material_missing = 1`,
   );
   expect(unfinished, `unfinished keys, ${after}`).toEqual([]);
-  const index = sql(
+  const orphans = sql(
     daemon.home,
-    'select m.cka_id from materials m left join keys k using (region, account_id, key_id) where k.key_id is null',
+    'select b.cka_id from backing_keys b left join keys k using (region, account_id, key_id) where k.key_id is null',
   );
-  expect(index, `index entries of no key, ${after}`).toEqual([]);
+  expect(orphans, `backing keys of no key, ${after}`).toEqual([]);
   await expectSoundAudit(daemon.home);
 }
 

@@ -81,7 +81,16 @@ export async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   return found;
 }
 
-/** Every key of the Region with a sound seal, by the index of backing keys and by id. */
+/** Writes a row past the daemon, in the place of one with its primary key. */
+export function putIn({ database }: Bench, table: string, row: Readonly<Record<string, unknown>>): void {
+  const names = Object.keys(row);
+  database.administrate(
+    `insert or replace into ${table} (${names.join()}) values (${names.map(() => '?').join()})`,
+    ...(Object.values(row) as (string | number | Buffer | null)[]),
+  );
+}
+
+/** Every key of the Region with a sound seal, by its backing keys and by id. */
 export async function everyKey(store: Store, region: string): Promise<Key[]> {
   const keys = new Map<string, Key>();
   for await (const page of store.keys.materials(region))

@@ -49,13 +49,13 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Writes down each query, by its statement alone: what was asked for must not show. */
+/** Writes down each query that is run, and not what it asked for, which must not show. Some are built once and run often. */
 const queries: KyselyPlugin = {
-  transformQuery: ({ node }) => {
-    work.push(node.kind);
-    return node;
+  transformQuery: ({ node }) => node,
+  transformResult: ({ result }) => {
+    work.push('query');
+    return Promise.resolve(result);
   },
-  transformResult: ({ result }) => Promise.resolve(result),
 };
 
 async function open(): Promise<Store> {

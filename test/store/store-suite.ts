@@ -1,6 +1,7 @@
 // What every database must do behind the store's port, whichever it is.
 import { afterEach, beforeEach, describe } from 'vitest';
 import { Bench, type Database } from './bench.js';
+import { backingKeySuite } from './backing-key-suite.js';
 import { cacheSuite } from './cache-suite.js';
 import { credentialSuite } from './credential-suite.js';
 import { keySuite } from './key-suite.js';
@@ -19,6 +20,7 @@ export function storeSuite(kind: string, create: () => Database): void {
     describe('keys and aliases', () => keySuite(current));
     describe('credentials and counters', () => credentialSuite(current));
     describe('seals', () => sealSuite(current));
+    describe('backing keys', () => backingKeySuite(current));
     describe('schema', () => schemaSuite(current));
     describe('cache', () => cacheSuite(current));
   });

@@ -74,10 +74,11 @@ export async function expectSoundAudit(home: string): Promise<void> {
 
 export type Row = Readonly<Record<string, unknown>>;
 
-/** Runs one SQL statement on the daemon's database, beside the daemon. */
+/** Runs one SQL statement on the daemon's database, beside the daemon, and as no foreign key would hinder its administrator. */
 export function sql(home: string, text: string, ...parameters: readonly unknown[]): readonly Row[] {
   const database = new Database(join(home, 'store/hsm-bridge.db'), { timeout: 5_000 });
   try {
+    database.pragma('foreign_keys = OFF');
     const statement = database.prepare(text);
     if (statement.reader) return statement.all([...parameters]) as Row[];
     const { changes } = statement.run([...parameters]);
@@ -134,11 +135,6 @@ export const daemonKeyIds = ['hsmb-row-seal-01', 'hsmb-secrets--01'].map((id) =>
 
 /** CKA_IDs that the token of a Region should hold, by the database, in hex, ascending. */
 export function expectedObjects(home: string, region: string): readonly string[] {
-  const rows = sql(home, 'select backing_keys from keys where region = ?', region);
-  const ids = rows.flatMap((row) =>
-    (JSON.parse(String(row['backing_keys'])) as { materialId: string }[]).map(({ materialId }) =>
-      materialId.slice(0, 32),
-    ),
-  );
-  return [...ids, ...daemonKeyIds].sort();
+  const rows = sql(home, 'select cka_id from backing_keys where region = ?', region);
+  return [...rows.map((row) => String(row['cka_id'])), ...daemonKeyIds].sort();
 }

@@ -8,7 +8,7 @@ interface Value {
   readonly n: number;
 }
 
-const cacheOn = (memory: BoundedMemory): ReadCache<Value> => new ReadCache(memory, () => valueBytes);
+const cacheOn = (memory: BoundedMemory): ReadCache<Value> => new ReadCache('rows', memory, () => valueBytes);
 const found = async (cache: ReadCache<Value>, id: string): Promise<number | undefined> => (await cache.get(id))?.n;
 
 describe('BoundedMemory', () => {

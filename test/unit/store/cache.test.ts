@@ -16,7 +16,7 @@ function pendingRead<V>(): { read: () => Promise<V>; end: (value: V) => void } {
 
 describe('ReadCache', () => {
   it('keeps what was found and not what was absent or failed', async () => {
-    const cache = new ReadCache<string>(new BoundedMemory(1e6), () => 1);
+    const cache = new ReadCache<string>('rows', new BoundedMemory(1e6), () => 1);
     expect(await cache.load('a', () => Promise.resolve('A'))).toBe('A');
     expect(await cache.get('a')).toBe('A');
     expect(await cache.load('b', () => Promise.resolve(undefined))).toBeUndefined();
@@ -27,7 +27,7 @@ describe('ReadCache', () => {
 
   it('holds no more than its limit, the newest', async () => {
     const memory = new BoundedMemory(4_000);
-    const cache = new ReadCache<number>(memory, () => 700);
+    const cache = new ReadCache<number>('rows', memory, () => 700);
     for (let n = 0; n < 10; n++) await cache.load(String(n), () => Promise.resolve(n));
     expect(memory.bytes).toBeLessThanOrEqual(4_000);
     const held = Array.from({ length: 10 }, (_, n) => n).filter((n) => cache.get(String(n)) !== undefined);
@@ -37,7 +37,7 @@ describe('ReadCache', () => {
   it.each(['drop', 'clear'] as const)(
     'reads again what was read across a %s, and does not serve it to later ones',
     async (how) => {
-      const cache = new ReadCache<string>(new BoundedMemory(1e6), () => 1);
+      const cache = new ReadCache<string>('rows', new BoundedMemory(1e6), () => 1);
       const stale = pendingRead<string>();
       const reads = [stale.read, () => Promise.resolve('new')];
       const early = cache.load('a', () => reads.shift()!());
@@ -53,7 +53,7 @@ describe('ReadCache', () => {
   );
 
   it('gives up on a row that changes under every read', async () => {
-    const cache = new ReadCache<string>(new BoundedMemory(1e6), () => 1);
+    const cache = new ReadCache<string>('rows', new BoundedMemory(1e6), () => 1);
     const restless = cache.load('a', () => {
       cache.drop('a');
       return Promise.resolve('never the same');

@@ -35,6 +35,7 @@ const keyRow: KeyColumns = {
   pending_material_id: null,
   incarnation: 0,
   life: null,
+  generations: null,
 };
 
 describe('encodeRow', () => {
