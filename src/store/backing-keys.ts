@@ -1,9 +1,11 @@
 // Backing keys: a row for each generation of a key's material, sealed with the key (parts.ts). They also say whose the object with a CKA_ID is;
 // a key found that way is believed when it names that backing key itself.
+import { sql, type Kysely } from 'kysely';
 import type { BackingKey, Key, KeyRef } from '../model/key.js';
 import type { Strategy } from '../model/ciphertext-blob.js';
 import { ReadCache } from './cache.js';
 import type { OfKey, StoreContext } from './context.js';
+import type { ColumnTypes } from './migrations.js';
 import type { AnyColumns, PartTable, RowOf } from './table.js';
 import type { Write } from './writes.js';
 
@@ -134,3 +136,89 @@ export class Owners implements OfKey {
 
 const lookUpId = (region: string, ckaId: string, accountId?: string): string =>
   accountId === undefined ? `${region}/${ckaId}` : `${region}/${accountId}/${ckaId}`;
+
+/** The migration, which stays as it is. The rows come from what keys held themselves; the index `materials`, which had no seal, goes. */
+export async function createBackingKeys(db: Kysely<unknown>, types: ColumnTypes): Promise<void> {
+  await db.schema
+    .createTable('backing_keys')
+    .addColumn('region', 'text', (c) => c.notNull())
+    .addColumn('cka_id', 'text', (c) => c.notNull())
+    .addColumn('account_id', 'text', (c) => c.notNull())
+    .addColumn('key_id', 'text', (c) => c.notNull())
+    .addColumn('generation', types.integer, (c) => c.notNull())
+    .addColumn('material_id', 'text', (c) => c.notNull())
+    .addColumn('strategy', 'text')
+    .addColumn('created_at_ms', types.integer, (c) => c.notNull())
+    .addPrimaryKeyConstraint('backing_keys_pk', ['region', 'cka_id'])
+    .addForeignKeyConstraint('backing_keys_key_fk', ['region', 'account_id', 'key_id'], 'keys', [
+      'region',
+      'account_id',
+      'key_id',
+    ])
+    .modifyEnd(types.tableEnd)
+    .execute();
+  await db.schema
+    .createIndex('backing_keys_key')
+    .unique()
+    .on('backing_keys')
+    .columns(['region', 'account_id', 'key_id', 'generation'])
+    .execute();
+  await db.schema.alterTable('keys').addColumn('generations', types.blob).execute();
+  await fillBackingKeys(db as Kysely<KeysOf01>);
+  await db.schema.dropTable('materials').execute();
+}
+
+interface KeysOf01 {
+  readonly keys: Record<'region' | 'account_id' | 'key_id' | 'backing_keys', string>;
+  readonly backing_keys: Record<string, string | number | null>;
+}
+
+async function fillBackingKeys(db: Kysely<KeysOf01>): Promise<void> {
+  for (let after = { region: '', account_id: '', key_id: '' }; ;) {
+    const page = await db
+      .selectFrom('keys')
+      .select(['region', 'account_id', 'key_id', 'backing_keys'])
+      .where(sql<boolean>`(region, account_id, key_id) > (${after.region}, ${after.account_id}, ${after.key_id})`)
+      .orderBy('region')
+      .orderBy('account_id')
+      .orderBy('key_id')
+      .limit(500)
+      .execute();
+    const rows = page.flatMap(backingKeysIn);
+    while (rows.length > 0)
+      await db
+        .insertInto('backing_keys')
+        .values(rows.splice(0, 500))
+        .onConflict((conflict) => conflict.doNothing())
+        .execute();
+    const last = page.at(-1);
+    if (last === undefined) return;
+    after = last;
+  }
+}
+
+/** What is no list of backing keys comes from another hand: its row is broken by its seal, and no other one is kept from opening. */
+function backingKeysIn({ backing_keys: text, ...key }: KeysOf01['keys']): KeysOf01['backing_keys'][] {
+  const listed = parsed(text);
+  return (Array.isArray(listed) ? listed : []).flatMap((backing: unknown, n) => {
+    const { materialId, strategy, createdAtMs } = Object(backing) as Readonly<Record<string, unknown>>;
+    if (typeof materialId !== 'string' || typeof createdAtMs !== 'number' || !Number.isSafeInteger(createdAtMs))
+      return [];
+    return {
+      ...key,
+      generation: n + 1,
+      cka_id: materialId.slice(0, 32),
+      material_id: materialId,
+      strategy: typeof strategy === 'string' ? strategy : null,
+      created_at_ms: createdAtMs,
+    };
+  });
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

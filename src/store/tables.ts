@@ -1,12 +1,13 @@
 // All sealed tables with their stores, and the schema's history. A further table is a file like aliases.ts, which also creates it, lines here
-// and its port.
+// and its port. One whose rows are sealed with those of another is named in that one's description (backing-keys.ts).
 import type { Migration } from 'kysely';
 import { AliasRows, aliases } from './aliases.js';
+import { createBackingKeys } from './backing-keys.js';
 import type { StoreContext } from './context.js';
 import { CredentialRows, credentials } from './credentials.js';
 import { keys } from './key-row.js';
 import { KeyRows } from './keys.js';
-import { backingKeys, changes, first, lives, pages, type ColumnTypes } from './migrations.js';
+import { changes, first, lives, pages, type ColumnTypes } from './migrations.js';
 
 export const sealedTables = [keys, aliases, credentials];
 
@@ -22,5 +23,5 @@ export const migrations = (types: ColumnTypes): Record<string, Migration> => ({
   '0002-pages': { up: pages },
   '0003-changes': { up: (db) => changes(db, types) },
   '0004-lives': { up: (db) => lives(db, types) },
-  '0005-backing-keys': { up: (db) => backingKeys(db, types) },
+  '0005-backing-keys': { up: (db) => createBackingKeys(db, types) },
 });
