@@ -74,7 +74,13 @@ export default tseslint.config(
   },
   {
     // Where processes begin, and the machine's own are chosen: a gateway, a token host, a command, the supervisor.
-    files: ['src/compose.ts', 'src/token/host/main.ts', 'src/cli/**/*.ts', 'src/process/supervisor.ts'],
+    files: [
+      'src/compose.ts',
+      'src/token/host/main.ts',
+      'src/token/host/thread-entry.ts',
+      'src/cli/**/*.ts',
+      'src/process/supervisor.ts',
+    ],
     rules: { 'no-restricted-imports': ['error', { paths: machineImports }] },
   },
   {

@@ -78,7 +78,7 @@ export type ToGateway =
   /** Comes with the socket itself, bound, and before `configure`. */
   | { readonly type: 'socket'; /** A `Listener`'s name. */ readonly listener: string }
   | { readonly type: 'configure'; readonly config: GatewayConfig }
-  | { readonly type: 'token-ready'; readonly region: string }
+  | { readonly type: 'token-ready'; readonly region: string; readonly callsInFlight: number }
   /**
    * `broken`: calls in this Region fail at once until it is ready, which after most causes is not before the next start. `code` says why;
    * without one the Region is not among those that are served.

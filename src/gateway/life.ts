@@ -70,7 +70,7 @@ export function liveAsGateway(parts: Parts): void {
         break;
       }
       case 'token-ready':
-        tokens?.ready(message.region);
+        tokens?.ready(message.region, message.callsInFlight);
         break;
       case 'token-down':
         tokens?.down(message.region, message.broken ? (message.code ?? 'not served') : undefined);

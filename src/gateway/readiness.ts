@@ -45,7 +45,7 @@ export function createReadiness(
     for (const { region } of config.regions) {
       metrics.tokenUp(region, tokens.isUp(region));
       metrics.tokenBroken(region, tokens.broken().has(region));
-      metrics.tokenWaiting(region, tokens.waiting(region));
+      for (const work of ['using', 'making'] as const) metrics.tokenCalls(region, work, tokens.state(region, work));
     }
     return metrics.text();
   };

@@ -15,4 +15,6 @@ export interface TokenInfo {
   readonly serial: string;
   /** Those that worked when the token host started: with the published answers where the token takes keys of known value. */
   readonly algorithms: readonly TokenAlgorithm[];
+  /** How many calls that use keys it takes at once. */
+  readonly callsInFlight: number;
 }

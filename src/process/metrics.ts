@@ -2,6 +2,15 @@
 import type { Trouble } from '../config/processes.js';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 
+/** Of one Region's token; milliseconds and counts since the start. */
+export interface TokenCalls {
+  readonly waiting: number;
+  readonly inFlight: number;
+  readonly answered: number;
+  readonly tookMs: number;
+  readonly waitedMs: number;
+}
+
 export interface Metrics {
   requestStarted(): void;
   /** `operation`: a name of the registry or `unknown`; `code`: an error code or `OK`. */
@@ -11,7 +20,7 @@ export interface Metrics {
   auditWritable(writable: boolean): void;
   tokenUp(region: string, up: boolean): void;
   tokenBroken(region: string, broken: boolean): void;
-  tokenWaiting(region: string, calls: number): void;
+  tokenCalls(region: string, work: 'using' | 'making', state: TokenCalls): void;
   tokenTrouble(region: string, trouble: Trouble): void;
   clockBelieved(believed: boolean): void;
   integrityFailures(count: number): void;
@@ -58,8 +67,28 @@ export function createMetrics(): Metrics {
   );
   const waiting = gauge(
     'hsm_bridge_token_waiting',
-    'Calls that wait for their turn at the token of the Region, or for its host.',
+    'Calls that wait for their turn at the token of the Region, or for its host: those that make keys, and all others.',
     'region',
+    'work',
+  );
+  const tokenInFlight = gauge(
+    'hsm_bridge_token_in_flight',
+    'Calls that the token host of the Region has; one of more than 8 KiB counts for several.',
+    'region',
+    'work',
+  );
+  const tokenAnswered = gauge(
+    'hsm_bridge_token_answered',
+    'Calls that the token host of the Region has answered since the start.',
+    'region',
+    'work',
+  );
+  const tokenSeconds = gauge(
+    'hsm_bridge_token_seconds',
+    'Seconds that these took in all, by what they spent them on.',
+    'region',
+    'work',
+    'part',
   );
   const integrity = gauge(
     'hsm_bridge_integrity_failures',
@@ -117,7 +146,13 @@ export function createMetrics(): Metrics {
     tokenBroken: (region, broken) => refused.set({ region }, broken ? 1 : 0),
     tokenTrouble: (region, { function: from, ckr, lost, count }) =>
       troubles.inc({ region, function: from, ckr, lost }, count),
-    tokenWaiting: (region, calls) => waiting.set({ region }, calls),
+    tokenCalls(region, work, state) {
+      waiting.set({ region, work }, state.waiting);
+      tokenInFlight.set({ region, work }, state.inFlight);
+      tokenAnswered.set({ region, work }, state.answered);
+      tokenSeconds.set({ region, work, part: 'turn' }, state.waitedMs / 1000);
+      tokenSeconds.set({ region, work, part: 'call' }, (state.tookMs - state.waitedMs) / 1000);
+    },
     clockBelieved: (believed) => clock.set(believed ? 1 : 0),
     integrityFailures: (count) => integrity.set(count),
     cache({ reads, rows, all }) {

@@ -139,7 +139,7 @@ function assemble(
     random: systemRandom,
     onReady(region, token) {
       log.info(`token of ${region} is up`, { ...token });
-      gateways.broadcast({ type: 'token-ready', region });
+      gateways.broadcast({ type: 'token-ready', region, callsInFlight: token.callsInFlight });
       if (region === config.defaultRegion) gateways.open();
     },
     onDown: (news) => gateways.broadcast(news),

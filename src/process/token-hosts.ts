@@ -179,5 +179,5 @@ export class TokenHosts {
 
 function newsOf(region: string, { failure, token }: Slot): TokenNews | undefined {
   if (failure !== undefined) return { type: 'token-down', region, broken: true, code: failure };
-  return token === undefined ? undefined : { type: 'token-ready', region };
+  return token === undefined ? undefined : { type: 'token-ready', region, callsInFlight: token.callsInFlight };
 }

@@ -20,9 +20,16 @@ import {
 } from './fields.js';
 import type { Field } from './fields.js';
 
+/**
+ * What a call is to the host: `using` keys, as many at once as the token takes; `making` one, which may take it seconds and holds up nothing
+ * else; `keeping` order among its objects.
+ */
+export type Work = 'using' | 'making' | 'keeping';
+
 /** One call: numbers are never given a second meaning. */
 export interface Call<Args extends readonly unknown[], Answer> {
   readonly op: number;
+  readonly work: Work;
   readonly args: Field<Args>;
   readonly answer: Field<Answer>;
 }
@@ -52,36 +59,55 @@ const ckaIds = items('ids', ckaId);
 const usersCkaIds = items('ids', usersCkaId);
 
 export const calls = {
-  info: { op: 1, args: sequence(), answer: json<TokenInfo>('JSON: label, serial, algorithms') },
-  generateKey: { op: 2, args: sequence(usersCkaId, kind), answer: nothing },
+  info: { op: 1, work: 'keeping', args: sequence(), answer: json<TokenInfo>('JSON: label, serial, algorithms') },
+  generateKey: { op: 2, work: 'making', args: sequence(usersCkaId, kind), answer: nothing },
   inventory: {
     op: 4,
+    work: 'keeping',
     args: sequence(optional(ckaId), integer('limit', 1, maxInventoryPage)),
     answer: ckaIds,
   },
-  encrypt: { op: 5, args: sequence(ckaId, aad, plaintext), answer: sealed },
-  decrypt: { op: 6, args: sequence(ckaId, aad, sealed), answer: plaintext },
-  reEncrypt: { op: 7, args: sequence(record({ ckaId, aad, sealed }), record({ ckaId, aad })), answer: sealed },
-  generateDataKey: { op: 8, args: sequence(ckaId, aad, randomLength), answer: record({ plaintext, sealed }) },
-  generateDataKeyWithoutPlaintext: { op: 9, args: sequence(ckaId, aad, randomLength), answer: sealed },
-  random: { op: 10, args: sequence(randomLength), answer: secret(varying('n bytes')) },
-  createDaemonKeys: { op: 11, args: sequence(), answer: nothing },
-  sealRow: { op: 12, args: sequence(varying('data')), answer: fixed('32 bytes', 32) },
-  holds: { op: 13, args: sequence(ckaId), answer: flag('1 there is an object with this id, 0 there is none') },
+  encrypt: { op: 5, work: 'using', args: sequence(ckaId, aad, plaintext), answer: sealed },
+  decrypt: { op: 6, work: 'using', args: sequence(ckaId, aad, sealed), answer: plaintext },
+  reEncrypt: {
+    op: 7,
+    work: 'using',
+    args: sequence(record({ ckaId, aad, sealed }), record({ ckaId, aad })),
+    answer: sealed,
+  },
+  generateDataKey: {
+    op: 8,
+    work: 'using',
+    args: sequence(ckaId, aad, randomLength),
+    answer: record({ plaintext, sealed }),
+  },
+  generateDataKeyWithoutPlaintext: { op: 9, work: 'using', args: sequence(ckaId, aad, randomLength), answer: sealed },
+  random: { op: 10, work: 'using', args: sequence(randomLength), answer: secret(varying('n bytes')) },
+  createDaemonKeys: { op: 11, work: 'keeping', args: sequence(), answer: nothing },
+  sealRow: { op: 12, work: 'using', args: sequence(varying('data')), answer: fixed('32 bytes', 32) },
+  holds: {
+    op: 13,
+    work: 'keeping',
+    args: sequence(ckaId),
+    answer: flag('1 there is an object with this id, 0 there is none'),
+  },
   scheduleDestruction: {
     op: 14,
+    work: 'keeping',
     args: sequence(usersCkaIds, dueAt),
     answer: flag('1 recorded in the token, 0 this token keeps no records'),
   },
-  cancelDestruction: { op: 15, args: sequence(ckaIds), answer: nothing },
+  cancelDestruction: { op: 15, work: 'keeping', args: sequence(ckaIds), answer: nothing },
   destroyScheduled: {
     op: 16,
+    work: 'keeping',
     args: sequence(usersCkaIds, dueAt),
     answer: flag('1 all are gone, 0 the token has no such record and nothing was destroyed'),
   },
-  generateMac: { op: 17, args: sequence(ckaId, macAlgorithm, message), answer: varying('mac') },
+  generateMac: { op: 17, work: 'using', args: sequence(ckaId, macAlgorithm, message), answer: varying('mac') },
   verifyMac: {
     op: 18,
+    work: 'using',
     args: sequence(ckaId, macAlgorithm, message, varying('mac')),
     answer: flag('1 it is the message’s MAC, 0 it is not'),
   },

@@ -6,31 +6,32 @@ import { BridgeError, type ErrorCode } from '../kernel/errors.js';
 import type { Cancel, Timers } from '../kernel/timers.js';
 import { DaemonKeyMissing, NothingMade, theDaemon, type Asker, type Token } from '../ports/token.js';
 import { tokenOver, type Call as TokenCall } from './calls.js';
-import { type Field, Malformed } from './fields.js';
+import { Malformed } from './fields.js';
 import { FrameDecoder, FrameWriter, maxPayloadBytes } from './frames.js';
 import { Silence } from './silence.js';
-import { placesOf, Turns, type Call, type Queue, type TurnsOptions } from './turns.js';
+import { Traffic, type Pending, type TrafficState } from './traffic.js';
+import { placesOf, type Queue, type TurnsOptions } from './turns.js';
 import { statuses } from './wire.js';
 
 export interface TokenClientOptions {
   readonly socketPath: string;
-  /** From the call to its answer, waiting for the host included. */
+  /** From the call to its answer, waiting for the host included. Making a key may take longer once there is a host. */
   readonly deadlineMs: number;
   readonly clock: MonotonicClock;
   readonly timers: Timers;
   /** The host had something to do for a whole deadline and answered nothing: it hangs. Called once for each connection. */
   readonly onOverrun: () => void;
-  /** How many requests there may be; one more gets ThrottlingException. */
+  /** How many requests that use keys there may be; one more gets ThrottlingException. */
   readonly turns?: Partial<TurnsOptions>;
 }
 
 export interface TokenClient {
   /** The token for the calls of one account or of the daemon. They are as many as are configured; each is remembered. */
   as(asker: Asker): Token;
-  /** Requests that wait for their turn, or for a host. */
-  readonly waiting: number;
-  /** The host is (again) listening: connect. */
-  ready(): void;
+  /** Keys are made beside the other calls, which do not wait for them. */
+  state(work: 'using' | 'making'): TrafficState;
+  /** The host is (again) listening: connect. `callsInFlight`: how many calls that use keys its token takes at once. */
+  ready(callsInFlight?: number): void;
   /**
    * The host is gone: what it was given fails, what it was not waits for `ready` within its deadline. `broken`: none will follow, so
    * that nothing waits and every call fails at once.
@@ -43,24 +44,16 @@ export interface TokenClient {
  * A host answers in groups of 32: while a gateway works on one, it works on the next. So the window holds two for an account that is alone,
  * some 2 ms of a host's time, and as much again for others. In the room an account that is alone can have all the calls that its budget allows.
  */
-const defaultTurns: TurnsOptions = { window: 128, room: 4096, roomWhileAway: 512 };
+const usingTurns: TurnsOptions = { window: 128, room: 4096, roomWhileAway: 512 };
+/**
+ * Where the host performs several at once it has as many again waiting for each account that is alone: what lies there is nobody's turn any more,
+ * and a device's calls take long.
+ */
+const windowOf = (callsInFlight: number): number | undefined => (callsInFlight > 1 ? 4 * callsInFlight : undefined);
+/** A key may take seconds to make, and others wait for theirs: few are let in, and each has a minute. */
+const makingTurns: TurnsOptions = { window: 16, room: 64, roomWhileAway: 16 };
+const makingDeadlineMs = 60_000;
 const readBufferBytes = 64 * 1024;
-
-interface Pending extends Call<Pending> {
-  readonly resolve: (value: unknown) => void;
-  readonly reject: (reason: Error) => void;
-  readonly answer: Field<unknown>;
-  readonly deadlineAtMs: number;
-  /** The request, while it waits to be sent. */
-  held: Held | undefined;
-}
-
-interface Held {
-  readonly id: number;
-  readonly call: TokenCall<readonly unknown[], unknown>;
-  readonly args: readonly unknown[];
-  readonly bytes: number;
-}
 
 export function connectToken(options: TokenClientOptions): TokenClient {
   return new SocketToken(options);
@@ -68,16 +61,15 @@ export function connectToken(options: TokenClientOptions): TokenClient {
 
 class SocketToken implements TokenClient {
   readonly #options: TokenClientOptions;
-  readonly #turns: Turns<Pending>;
+  /** Calls that keep order among keys are few: they go with those that use keys. */
+  readonly #using: Traffic;
+  readonly #making: Traffic;
   readonly #askers = new Map<Asker, Token>();
   readonly #endLooking: Cancel;
   readonly #flush: () => void;
-  /** In the order of their calls, so in the order of their deadlines. */
-  readonly #pending = new Map<number, Pending>();
-  /** Requests of this connection whose answers nobody waits for any more. */
-  readonly #late = new Map<number, Pending>();
   readonly #silence: Silence;
   readonly #readBuffer = Buffer.alloc(readBufferBytes);
+  #callsInFlight = 1;
   #writer: FrameWriter | undefined;
   #socket: Socket | undefined;
   #nextId = 0;
@@ -88,11 +80,17 @@ class SocketToken implements TokenClient {
 
   constructor(options: TokenClientOptions) {
     this.#options = options;
-    this.#turns = new Turns({ ...defaultTurns, ...options.turns });
-    const lookEveryMs = Math.min(100, Math.max(5, Math.floor(options.deadlineMs / 10)));
-    this.#silence = new Silence(options.deadlineMs, lookEveryMs);
+    const { deadlineMs, clock, timers } = options;
+    this.#using = new Traffic({ turns: { ...usingTurns, ...options.turns }, deadlineMs, awayMs: deadlineMs, clock });
+    this.#making = new Traffic({
+      turns: makingTurns,
+      deadlineMs: Math.max(deadlineMs, makingDeadlineMs),
+      awayMs: deadlineMs,
+      clock,
+    });
+    const lookEveryMs = Math.min(100, Math.max(5, Math.floor(deadlineMs / 10)));
+    this.#silence = new Silence(deadlineMs, lookEveryMs);
     // Not in the timer itself: answers that lie in the socket, because this process was busy, are read first.
-    const { timers } = options;
     this.#endLooking = timers.every(lookEveryMs, () => timers.soon(() => this.#look()));
     this.#flush = () => {
       this.#flushScheduled = false;
@@ -103,19 +101,25 @@ class SocketToken implements TokenClient {
   as(asker: Asker): Token {
     const known = this.#askers.get(asker);
     if (known !== undefined) return known;
-    const queue = this.#turns.queue(asker === theDaemon);
-    const token = tokenOver((call, args) => this.#call(queue, call, args));
+    const own = asker === theDaemon;
+    const [using, making] = [this.#using.queue(own), this.#making.queue(own)];
+    const token = tokenOver((call, args) =>
+      call.work === 'making'
+        ? this.#call(this.#making, making, call, args)
+        : this.#call(this.#using, using, call, args),
+    );
     this.#askers.set(asker, token);
     return token;
   }
 
-  get waiting(): number {
-    return this.#turns.waiting;
+  state(work: 'using' | 'making'): TrafficState {
+    return (work === 'making' ? this.#making : this.#using).state;
   }
 
-  ready(): void {
+  ready(callsInFlight = 1): void {
     if (this.#closed) return;
     this.#broken = false;
+    this.#callsInFlight = callsInFlight;
     // The old host's end may not have been noticed yet: its socket still has to fail what it was given.
     if (this.#socket === undefined) this.#connect();
     else this.#connectAgain = true;
@@ -140,6 +144,7 @@ class SocketToken implements TokenClient {
   }
 
   #call<Args extends readonly unknown[], Answer>(
+    traffic: Traffic,
     queue: Queue<Pending>,
     call: TokenCall<Args, Answer>,
     args: Args,
@@ -149,7 +154,7 @@ class SocketToken implements TokenClient {
       if (bytes > maxPayloadBytes) throw new RangeError(`call ${call.op}: ${bytes} bytes do not fit into a frame`);
       if (this.#closed || this.#broken) throw hostAway();
       // What is late still takes the host's time: it is not given more than it can keep up with.
-      if (!this.#turns.admits(queue)) throw new BridgeError('ThrottlingException', 'Rate exceeded');
+      if (!traffic.admits(queue)) throw new BridgeError('ThrottlingException', 'Rate exceeded');
       const id = this.#nextId;
       this.#nextId = (id + 1) >>> 0;
       const pending: Pending = {
@@ -158,27 +163,22 @@ class SocketToken implements TokenClient {
         resolve: resolve as (value: unknown) => void,
         reject,
         answer: call.answer,
-        deadlineAtMs: this.#options.clock.monotonicMs() + this.#options.deadlineMs,
+        deadlineAtMs: traffic.deadline(),
+        waitedMs: 0,
         held: undefined,
       };
-      this.#pending.set(id, pending);
-      if (this.#turns.enter(pending)) this.#send(pending, id, call, args, bytes);
+      if (traffic.enter(id, pending)) this.#send(id, call, args, bytes);
       else pending.held = { id, call, args, bytes };
     });
   }
 
   /** Whatever may be sent of what waits. */
-  #sendWaiting(): void {
-    for (let pending = this.#turns.next(); pending !== undefined; pending = this.#turns.next()) {
-      if (pending.held === undefined) continue;
-      const { id, call, args, bytes } = pending.held;
-      pending.held = undefined;
-      this.#send(pending, id, call, args, bytes);
-    }
+  #sendWaiting(traffic: Traffic): void {
+    for (let held = traffic.next(); held !== undefined; held = traffic.next())
+      this.#send(held.id, held.call, held.args, held.bytes);
   }
 
   #send<Args extends readonly unknown[]>(
-    { places }: Pending,
     id: number,
     { op, args: field }: TokenCall<Args, unknown>,
     args: Args,
@@ -187,7 +187,7 @@ class SocketToken implements TokenClient {
     const writer = this.#writer;
     if (writer === undefined) throw new Error('there is no host to send to');
     // Its silence begins when it first has something to do.
-    if (this.#turns.atHost === places) this.#silence.heard();
+    if (this.#using.atHost === placesOf(bytes)) this.#silence.heard();
     field.write(args, writer.reserve(bytes), 0);
     writer.commit(id, op, bytes);
     if (this.#flushScheduled) return;
@@ -222,10 +222,11 @@ class SocketToken implements TokenClient {
   }
 
   #connected(socket: Socket): void {
-    const writer = new FrameWriter((bytes, written) => socket.write(bytes, written));
-    this.#writer = writer;
-    this.#turns.open();
-    this.#sendWaiting();
+    this.#writer = new FrameWriter((bytes, written) => socket.write(bytes, written));
+    this.#using.open(windowOf(this.#callsInFlight));
+    this.#making.open();
+    this.#sendWaiting(this.#using);
+    this.#sendWaiting(this.#making);
   }
 
   /** Forgets the connection; what was sent over it fails, because its effect is unknown. */
@@ -233,34 +234,18 @@ class SocketToken implements TokenClient {
     this.#socket?.destroy();
     this.#socket = undefined;
     this.#writer = undefined;
-    this.#turns.close();
-    for (const late of this.#late.values()) this.#turns.leave(late);
-    this.#late.clear();
-    for (const [id, pending] of this.#pending) if (pending.held === undefined) this.#fail(id, pending, hostAway());
+    for (const pending of [...this.#using.close(), ...this.#making.close()]) pending.reject(hostAway());
   }
 
   #rejectAll(): void {
-    for (const [id, pending] of this.#pending) this.#fail(id, pending, hostAway());
-  }
-
-  #fail(id: number, pending: Pending, why: BridgeError): void {
-    this.#pending.delete(id);
-    this.#turns.leave(pending);
-    pending.reject(why);
+    for (const pending of [...this.#using.takeAll(), ...this.#making.takeAll()]) pending.reject(hostAway());
   }
 
   #answer(id: number, status: number, payload: Buffer): boolean {
     this.#silence.heard();
     if (status === statuses.alive) return true;
-    const pending = this.#pending.get(id);
-    // Of a request that was not sent, no answer can be.
-    if (pending === undefined || pending.held !== undefined) {
-      this.#answeredLate(id);
-      return true;
-    }
-    this.#pending.delete(id);
-    this.#turns.leave(pending);
-    this.#sendWaiting();
+    const pending = this.#answered(this.#using, id) ?? this.#answered(this.#making, id);
+    if (pending === undefined || pending === 'late') return true;
     if (status !== statuses.ok) {
       pending.reject(errorOf(status));
       return true;
@@ -274,25 +259,18 @@ class SocketToken implements TokenClient {
     }
   }
 
-  #answeredLate(id: number): void {
-    const late = this.#late.get(id);
-    if (late === undefined) return;
-    this.#late.delete(id);
-    this.#turns.leave(late);
-    this.#sendWaiting();
+  #answered(traffic: Traffic, id: number): Pending | 'late' | undefined {
+    const pending = traffic.answered(id);
+    if (pending !== undefined) this.#sendWaiting(traffic);
+    return pending;
   }
 
-  /** Fails what is past its deadline. That says nothing of the host, which may be busy with others; silence does. */
   #look(): void {
     const nowMs = this.#options.clock.monotonicMs();
-    if (this.#silence.tooLong(nowMs, this.#turns.atHost > 0)) this.#options.onOverrun();
-    for (const [id, pending] of this.#pending) {
-      if (pending.deadlineAtMs > nowMs) return;
-      this.#pending.delete(id);
-      if (pending.held === undefined) this.#late.set(id, pending);
-      else this.#turns.leave(pending);
-      pending.reject(because('DependencyTimeoutException', 'the token did not answer within the deadline'));
-    }
+    // A host that makes a key for a minute says nothing meanwhile, and works.
+    if (this.#silence.tooLong(nowMs, this.#using.atHost > 0)) this.#options.onOverrun();
+    for (const { reject } of [...this.#using.expired(nowMs), ...this.#making.expired(nowMs)])
+      reject(because('DependencyTimeoutException', 'the token did not answer within the deadline'));
   }
 }
 

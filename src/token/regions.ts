@@ -4,6 +4,7 @@ import type { MonotonicClock } from '../kernel/clock.js';
 import type { Timers } from '../kernel/timers.js';
 import type { Token, Tokens } from '../ports/token.js';
 import { connectToken, type TokenClient } from './client.js';
+import type { TrafficState } from './traffic.js';
 
 export interface RegionTokensOptions {
   readonly regions: readonly { readonly region: string; readonly socketPath: string }[];
@@ -16,12 +17,12 @@ export interface RegionTokensOptions {
 }
 
 export interface RegionTokens extends Tokens {
-  ready(region: string): void;
+  ready(region: string, callsInFlight: number): void;
   /** `broken`: why calls in this Region fail at once until it is ready. Undefined: they wait for it. */
   down(region: string, broken: string | undefined): void;
   isUp(region: string): boolean;
-  /** Calls that wait for their turn in this Region, or for its token host. */
-  waiting(region: string): number;
+  /** This gateway's calls in this Region: those that make keys, or all others. */
+  state(region: string, work: 'using' | 'making'): TrafficState;
   /** The Regions in which calls fail at once, and why. */
   broken(): ReadonlyMap<string, string>;
   /** A token host says what went wrong in it. */
@@ -57,10 +58,10 @@ export function createRegionTokens(options: RegionTokensOptions): RegionTokens {
       }
       return client(region).as(asker);
     },
-    ready(region) {
+    ready(region, callsInFlight) {
       up.add(region);
       broken.delete(region);
-      client(region).ready();
+      client(region).ready(callsInFlight);
       for (const listener of listeners) listener(region);
     },
     down(region, why) {
@@ -69,7 +70,7 @@ export function createRegionTokens(options: RegionTokensOptions): RegionTokens {
       client(region).down(why !== undefined);
     },
     isUp: (region) => up.has(region),
-    waiting: (region) => client(region).waiting,
+    state: (region, work) => client(region).state(work),
     broken: () => broken,
     onReady(listener) {
       listeners.push(listener);

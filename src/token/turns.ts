@@ -44,11 +44,13 @@ export class Turns<C extends Call<C>> {
   /** Those with waiting calls, the next one first. */
   readonly #round = new Set<Queue<C>>();
   #isOpen = false;
+  #window: number;
   #atHost = 0;
   #waiting = 0;
 
   constructor(options: TurnsOptions) {
     this.#options = options;
+    this.#window = options.window;
   }
 
   /** `own`: the daemon's calls have a room of their own, which accounts cannot fill. */
@@ -66,8 +68,13 @@ export class Turns<C extends Call<C>> {
     return this.#atHost;
   }
 
-  /** There is a host: `next` gives it what waits. */
-  open(): void {
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** There is a host: `next` gives it what waits, and so much at once. */
+  open(window = this.#options.window): void {
+    this.#window = window;
     this.#isOpen = true;
   }
 
@@ -79,6 +86,11 @@ export class Turns<C extends Call<C>> {
   /** May the asker make another call? */
   admits({ taken, room }: Queue<C>): boolean {
     return taken < (this.#isOpen ? this.#options.room : this.#options.roomWhileAway) - room.taken;
+  }
+
+  /** How many calls would be given before the asker's next one, when all askers who wait go on in turn. */
+  ahead({ waiting }: Queue<C>): number {
+    return Math.min(this.#waiting, (waiting.size + 1) * this.#round.size);
   }
 
   /** Takes a call in. True: it is given to the host now; false: it waits for `next`. */
@@ -122,7 +134,7 @@ export class Turns<C extends Call<C>> {
   }
 
   #mayGive(queue: Queue<C>): boolean {
-    return this.#isOpen && queue.atHost < this.#options.window - this.#atHost;
+    return this.#isOpen && queue.atHost < this.#window - this.#atHost;
   }
 
   #give({ queue, places }: C): void {

@@ -70,6 +70,8 @@ function turnOf<Step>(steps: readonly Step[]): readonly Step[] {
   return process.env['STEPS'] === 'all' ? steps : steps.filter((_, index) => index % 4 === today);
 }
 
+const timeoutMs = process.env['STEPS'] === 'all' ? 3_600_000 : 300_000;
+
 /** A start is ready before its process has done all that it does. */
 const untilHit = (step: string): Promise<void> =>
   until(
@@ -132,64 +134,73 @@ describe.each([
   ['gateway', '"eventName":"CreateKey"', 'after commit (2)'],
   ['token-host', 'generate', 'after C_GenerateKey (1)'],
 ] as const)('the creation of a key, the %s killed', (role, from, included) => {
-  it('at every step: an acknowledged key is there, any other is whole or gone', async () => {
-    await start();
-    const kept = await makeKey();
-    arm(role, from);
-    expect(await createKey()).toBeDefined();
-    const steps = await disarm();
-    expect(steps).toContain(included);
-    for (const [index, step] of turnOf(steps).entries()) {
-      await restart();
-      arm(role, from, step);
-      const answered = await createKey();
-      await untilHit(step);
-      // Every other time the supervisor mends what was killed before everything goes.
-      if (index % 2 === 0) {
-        await until(
-          () => daemon.pids(role).length > 0,
-          () => `the ${role} is not started again`,
-        );
+  it(
+    'at every step: an acknowledged key is there, any other is whole or gone',
+    async () => {
+      await start();
+      const kept = await makeKey();
+      arm(role, from);
+      expect(await createKey()).toBeDefined();
+      const steps = await disarm();
+      expect(steps).toContain(included);
+      for (const [index, step] of turnOf(steps).entries()) {
+        await restart();
+        arm(role, from, step);
+        const answered = await createKey();
+        await untilHit(step);
+        // Every other time the supervisor mends what was killed before everything goes.
+        if (index % 2 === 0) {
+          await until(
+            () => daemon.pids(role).length > 0,
+            () => `the ${role} is not started again`,
+          );
+        }
+        await restart();
+        await expectConsistent(`killed ${step}`);
+        await expectWorks(kept);
+        const kms = daemon.client(region);
+        if (answered !== undefined)
+          await kms.send(new EncryptCommand({ KeyId: answered, Plaintext: Buffer.from('x') }));
       }
-      await restart();
-      await expectConsistent(`killed ${step}`);
-      await expectWorks(kept);
-      const kms = daemon.client(region);
-      if (answered !== undefined) await kms.send(new EncryptCommand({ KeyId: answered, Plaintext: Buffer.from('x') }));
-    }
-  }, 300_000);
+    },
+    timeoutMs,
+  );
 });
 
 describe('what a killed gateway left of a key', () => {
-  it('is settled by the next start, itself killed at every step', async () => {
-    const creation = ['gateway', '"eventName":"CreateKey"', 'after token generateKey (1)'] as const;
-    const recovery = ['gateway', '"errorCode":"KMSInternalException"'] as const;
-    /** Leaves an object in the token and a row that only announces it. */
-    const leaveHalf = async (): Promise<void> => {
-      arm(...creation);
-      expect(await createKey()).toBeUndefined();
-      expect(said('hit')).toBe(creation[2]);
-      await daemon.crash();
-    };
-    await start();
-    const kept = await makeKey();
-    await leaveHalf();
-    arm(...recovery);
-    await start();
-    const steps = await disarm();
-    expect(steps).toContain('after token holds (1)');
-    // A process counts once in its life.
-    await restart();
-    for (const step of turnOf(steps)) {
-      await leaveHalf();
-      arm(...recovery, step);
+  it(
+    'is settled by the next start, itself killed at every step',
+    async () => {
+      const creation = ['gateway', '"eventName":"CreateKey"', 'after token generateKey (1)'] as const;
+      const recovery = ['gateway', '"errorCode":"KMSInternalException"'] as const;
+      /** Leaves an object in the token and a row that only announces it. */
+      const leaveHalf = async (): Promise<void> => {
+        arm(...creation);
+        expect(await createKey()).toBeUndefined();
+        expect(said('hit')).toBe(creation[2]);
+        await daemon.crash();
+      };
       await start();
-      await untilHit(step);
+      const kept = await makeKey();
+      await leaveHalf();
+      arm(...recovery);
+      await start();
+      const steps = await disarm();
+      expect(steps).toContain('after token holds (1)');
+      // A process counts once in its life.
       await restart();
-      await expectConsistent(`killed ${step}`);
-      await expectWorks(kept);
-    }
-  }, 300_000);
+      for (const step of turnOf(steps)) {
+        await leaveHalf();
+        arm(...recovery, step);
+        await start();
+        await untilHit(step);
+        await restart();
+        await expectConsistent(`killed ${step}`);
+        await expectWorks(kept);
+      }
+    },
+    timeoutMs,
+  );
 });
 
 describe.each([
@@ -220,37 +231,41 @@ describe.each([
     }
   }
 
-  it('at every step: it ends at the next start, and no other key is touched', async () => {
-    await start();
-    const kept = await makeKey();
-    const first = await makeDoomed('alias/first');
-    await daemon.crash();
-    passTime(8 * dayMs);
-    arm(role, from);
-    await start();
-    await until(
-      () => outcomes(first) > 0,
-      () => `the key that is due is not deleted:\n${daemon.said()}`,
-    );
-    const steps = await disarm();
-    expect(steps).toContain(included);
-    for (const step of turnOf(steps)) {
-      const doomed = await makeDoomed('alias/doomed');
+  it(
+    'at every step: it ends at the next start, and no other key is touched',
+    async () => {
+      await start();
+      const kept = await makeKey();
+      const first = await makeDoomed('alias/first');
       await daemon.crash();
       passTime(8 * dayMs);
-      arm(role, from, step);
-      await start();
-      await untilHit(step);
-      await daemon.crash();
-      passTime(leaseMs);
+      arm(role, from);
       await start();
       await until(
-        () => rows(doomed) === 0 && auditLines(daemon.home).at(-1)?.kind === 'event',
-        () => `the key is not deleted after a kill ${step}:\n${daemon.said()}`,
+        () => outcomes(first) > 0,
+        () => `the key that is due is not deleted:\n${daemon.said()}`,
       );
-      await expectConsistent(`killed ${step}`);
-      await expectGone(doomed, 'alias/doomed');
-      await expectWorks(kept);
-    }
-  }, 300_000);
+      const steps = await disarm();
+      expect(steps).toContain(included);
+      for (const step of turnOf(steps)) {
+        const doomed = await makeDoomed('alias/doomed');
+        await daemon.crash();
+        passTime(8 * dayMs);
+        arm(role, from, step);
+        await start();
+        await untilHit(step);
+        await daemon.crash();
+        passTime(leaseMs);
+        await start();
+        await until(
+          () => rows(doomed) === 0 && auditLines(daemon.home).at(-1)?.kind === 'event',
+          () => `the key is not deleted after a kill ${step}:\n${daemon.said()}`,
+        );
+        await expectConsistent(`killed ${step}`);
+        await expectGone(doomed, 'alias/doomed');
+        await expectWorks(kept);
+      }
+    },
+    timeoutMs,
+  );
 });

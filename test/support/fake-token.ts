@@ -37,6 +37,7 @@ export class FakeToken implements Token {
     label: 'fake',
     serial: '4711',
     algorithms: ['AES_256_GCM', 'HMAC_SHA_224', 'HMAC_SHA_256', 'HMAC_SHA_384', 'HMAC_SHA_512'],
+    callsInFlight: 1,
   });
 
   generateKey: Token['generateKey'] = async (ckaId, kind) => {

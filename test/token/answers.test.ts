@@ -7,6 +7,7 @@ import { calls, type ArgsOf } from '../../src/token/calls.js';
 import { FrameWriter } from '../../src/token/frames.js';
 import { TokenLost } from '../../src/token/host/fault.js';
 import { finalize, type LoadedModule } from '../../src/token/host/module.js';
+import { ObjectIndex } from '../../src/token/host/object-index.js';
 import { Performer } from '../../src/token/host/performer.js';
 import type { Profile } from '../../src/token/host/profile.js';
 import type { TokenSession } from '../../src/token/host/session.js';
@@ -49,15 +50,19 @@ afterAll(async () => {
 });
 
 function newPerformer(): Performer {
+  const clock = { monotonicMs: () => nowMs };
+  const index = new ObjectIndex(session, clock);
   const made = new Performer({
     session,
     profile,
-    info: { label: tokenLabel, serial: '', algorithms: [] },
-    clock: { monotonicMs: () => nowMs },
+    index,
+    info: { label: tokenLabel, serial: '', algorithms: [], callsInFlight: 1 },
+    clock,
     onTrouble: (error, lost) => troubles.push(`${error instanceof Error ? error.message : ''} ${lost}`),
   });
   troubles = [];
-  while (made.readIndex().length > 0);
+  index.start([]);
+  while (index.readSlice().length > 0);
   return made;
 }
 

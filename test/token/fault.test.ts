@@ -57,9 +57,9 @@ describe('a killed host', () => {
     const outcomes = settled(ids.map((id) => token.generateKey(id, 'AES_256').then(() => made.push(id))));
     while (made.length < 5) await new Promise((resolve) => setImmediate(resolve));
     await host.kill();
-    await outcomes;
     host = await store.start().ready();
     token.ready();
+    await outcomes;
     for (const id of made) expect((await token.encrypt(id, aad, Buffer.alloc(1))).length).toBe(29);
     const listed = new Set((await token.inventory(undefined, 8192)).map((id) => id.toString('hex')));
     for (const id of made) expect(listed).toContain(id.toString('hex'));

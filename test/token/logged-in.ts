@@ -11,7 +11,7 @@ export function logIn(store: SoftStore): { module: LoadedModule; session: TokenS
   const profile = loadProfile(profilePath);
   const module = loadModule(profile, undefined);
   const token = findToken(module, tokenLabel, null)!;
-  const session = new TokenSession(module, token);
+  const session = new TokenSession(module.pkcs11, token);
   const { pinFile, notesFolder } = store;
   const options = { as: 'user', pinFile, notesFolder, region: 'eu-test-1', ours: false } as const;
   login(module.pkcs11, session.handle, token, options, profile);

@@ -28,6 +28,7 @@ beforeEach(async () => {
     },
     readIndex: () => [],
     endTurn: () => undefined,
+    onLeave: () => undefined,
     onLost: () => undefined,
   });
   await server.listen();
@@ -84,6 +85,7 @@ it('performs a request that waits for the index when its key was read, and other
       return names;
     },
     endTurn: () => undefined,
+    onLeave: () => undefined,
     onLost: () => undefined,
   });
   await indexed.listen();
@@ -122,6 +124,7 @@ it('lets others in between keys that are used for the first time', async () => {
       firstUses = 0;
       order.push('|');
     },
+    onLeave: () => undefined,
     onLost: () => undefined,
   });
   await busy.listen();

@@ -138,7 +138,7 @@ describe('an account that has 1,000 calls under way', () => {
     for (let n = 0; n < 200; n++) await answerOne();
     await Promise.all(calls);
     expect(order).toEqual(Array.from({ length: 200 }, (_, n) => n));
-    expect(client.waiting).toBe(0);
+    expect(client.state('using').waiting).toBe(0);
   });
 });
 
@@ -149,7 +149,7 @@ describe('calls that wait for their turn', () => {
     client.ready();
     const outcomes = await Promise.all(flood(100));
     expect(outcomes).toEqual(outcomes.map(() => coded('DependencyTimeoutException')));
-    expect(client.waiting).toBe(0);
+    expect(client.state('using').waiting).toBe(0);
     const sent = requests.length;
     for (let n = 0; n < sent; n++) await answerOne();
     expect(requests).toEqual([]);
@@ -164,7 +164,7 @@ describe('calls that wait for their turn', () => {
     expect(await Promise.all(calls.slice(0, 64))).toEqual(
       Array.from({ length: 64 }, () => coded('KMSInternalException')),
     );
-    expect(client.waiting).toBe(36);
+    expect(client.state('using').waiting).toBe(36);
     requests = [];
     sockets = [];
     client.ready();
@@ -182,7 +182,7 @@ describe('calls that wait for their turn', () => {
     await until(() => requests.length >= 64);
     ends();
     expect(await Promise.all(calls)).toEqual(calls.map(() => coded('KMSInternalException')));
-    expect(client.waiting).toBe(0);
+    expect(client.state('using').waiting).toBe(0);
   });
 
   it('are not settled by an answer to a request that the host never got', async () => {
@@ -192,7 +192,7 @@ describe('calls that wait for their turn', () => {
     const mine = requests;
     requests = [{ id: 64, bytes: 1 }];
     await answerOne();
-    expect(client.waiting).toBe(1);
+    expect(client.state('using').waiting).toBe(1);
     requests = mine;
     while (requests.length > 0) await answerOne();
     expect((await Promise.all(calls)).every((outcome) => outcome instanceof Secret)).toBe(true);

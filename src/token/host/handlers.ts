@@ -31,12 +31,14 @@ export type Handlers = { readonly [M in keyof Token]: Handler<M> };
 export interface TokenParts {
   readonly info: TokenInfo;
   readonly cipher: Cipher;
-  readonly keys: KeyHandles;
+  readonly keys: Pick<KeyHandles, 'of'>;
+  /** Lets go of whatever sessions have of a key. */
+  readonly forget: (ckaId: Buffer) => void;
   readonly objects: KeyObjects;
   readonly deletions: DeletionRecords;
 }
 
-export function createHandlers({ info, cipher, keys, objects, deletions }: TokenParts): Handlers {
+export function createHandlers({ info, cipher, keys, forget, objects, deletions }: TokenParts): Handlers {
   const macs: Readonly<Record<MacAlgorithm, Mac>> = algorithms;
   const rowSeal = algorithms.HMAC_SHA_256;
   const encrypt = (ckaId: Buffer, aad: Buffer, plaintext: Buffer, reserve: Reserve): Written => {
@@ -48,7 +50,7 @@ export function createHandlers({ info, cipher, keys, objects, deletions }: Token
     info: { run: () => info },
     generateKey: {
       makes: true,
-      isMade: ([ckaId]) => objects.holds(ckaId),
+      isMade: ([ckaId]) => objects.isInToken(ckaId),
       run: ([ckaId, kind]) => objects.generate(ckaId, kind),
     },
     holds: { run: ([ckaId]) => objects.holds(ckaId) },
@@ -60,7 +62,7 @@ export function createHandlers({ info, cipher, keys, objects, deletions }: Token
       run([ckaIds, dueAtMs]) {
         const found = objects.find(ckaIds);
         if (found.length > 0 && !deletions.confirms(ckaIds, dueAtMs)) return false;
-        for (const ckaId of ckaIds) keys.forget(ckaId);
+        for (const ckaId of ckaIds) forget(ckaId);
         objects.destroy(ckaIds, found);
         deletions.cancel(ckaIds);
         return true;

@@ -6,7 +6,7 @@ import { isDaemonKey } from '../../ports/token.js';
 import { meaningOf } from './ckr.js';
 import { RequestFault } from './fault.js';
 import { forEachKind, kinds } from './kinds.js';
-import { firstUsesPerTurn, nextTurn, NotReadYet, type ObjectIndex } from './object-index.js';
+import { firstUsesPerTurn, nextTurn, NotReadYet, type KeyIndex } from './object-index.js';
 import type { ObjectHandle, TokenSession } from './session.js';
 
 /** Of each kind. A session copy takes the library some kilobytes. */
@@ -26,7 +26,7 @@ export interface KeyHandlesOptions {
   /** Operate on session copies, for modules that read a token object anew for each call. */
   readonly copies: boolean;
   readonly clock: MonotonicClock;
-  readonly index: ObjectIndex;
+  readonly index: KeyIndex;
 }
 
 export class KeyHandles {

@@ -17,6 +17,7 @@ import {
   type Note,
 } from './login-note.js';
 import type { ChosenToken } from './module.js';
+import { pause } from './pause.js';
 import type { Profile } from './profile.js';
 
 export interface LoginOptions {
@@ -125,10 +126,6 @@ function noteRefusal(notesFolder: string, attempt: Attempt): boolean {
 }
 
 /** Nothing else waits for this thread: a host serves nobody before its login. */
-function pause(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
-}
-
 const check = (pinFile: string, noteFile: string): string =>
   `check the PIN's counter with the vendor's tool, then touch ${pinFile} or delete ${noteFile}`;
 

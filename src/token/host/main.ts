@@ -10,10 +10,12 @@ import { ckrName, meaningOf } from './ckr.js';
 import { StartFault, TokenLost } from './fault.js';
 import { login } from './login.js';
 import { finalize, findToken, loadModule, requireMechanisms, type LoadedModule } from './module.js';
+import { ObjectIndex } from './object-index.js';
 import { Performer } from './performer.js';
 import { selfTest } from './probe.js';
-import { loadProfile } from './profile.js';
+import { loadProfile, type Profile } from './profile.js';
 import { provision } from './provision.js';
+import { Router } from './router.js';
 import { TokenServer } from './server.js';
 import { TokenSession } from './session.js';
 import { createTroubles } from './trouble.js';
@@ -23,6 +25,9 @@ export const hostExitCodes = { stopped: 0, fatal: 3, lost: 75 } as const;
 
 /** How long answers given before the end may take to leave. */
 const graceMs = 200;
+/** How long a host that has calls hanging waits for the others. */
+const retireMs = 5000;
+const settleLookMs = 10;
 
 const troubles = createTroubles((trouble) => send({ type: 'trouble', trouble }), systemTimers);
 
@@ -41,30 +46,64 @@ export function runTokenHost(): void {
 interface Running {
   readonly module: LoadedModule;
   readonly server: TokenServer;
+  readonly router: Router;
 }
 
 async function start(config: TokenHostConfig): Promise<Running> {
-  const { module, token, performer } = openToken(config);
-  const server = new TokenServer({
-    socketPath: config.socketPath,
-    clock: systemClock,
-    timers: systemTimers,
-    perform: (id, op, payload, out) => performer.perform(id, op, payload, out),
+  const { module, profile, session, info } = openToken(config);
+  const { modulePath, socketPath } = config;
+  const [clock, timers] = [systemClock, systemTimers];
+  const index = new ObjectIndex(session, clock);
+  const performer = new Performer({
+    session,
+    profile,
+    info,
+    index,
+    clock,
+    onTrouble: troubles.report,
+    onForget: (ckaId) => router.forget(ckaId),
+  });
+  const router: Router = new Router({
+    performer,
+    index,
+    profile,
+    thread: { profile, modulePath, token: session.token, info },
+    clock,
+    timers,
+    troubles,
+    answer: (from, id, status, payload) => server.answer(from, id, status, payload),
+    onLost: (why) => server.lose(why),
+    onHung: () => void retire({ module, server, router }),
+  });
+  const server: TokenServer = new TokenServer({
+    socketPath,
+    clock,
+    timers,
+    perform: (id, op, payload, out, from) => router.perform(id, op, payload, out, from),
     endTurn: () => performer.endTurn(),
-    readIndex: () => performer.readIndex(),
+    readIndex: () => router.readIndex(),
+    onLeave: (from) => router.leave(from),
     onLost(why) {
       troubles.report(why, 'token');
       troubles.flush();
-      void server.close(graceMs).then(() => process.exit(hostExitCodes.lost));
+      void settled({ module, server, router }).then(() => end(router, hostExitCodes.lost));
     },
   });
+  await router.start();
   await server.listen();
-  send({ type: 'ready', token });
-  return { module, server };
+  send({ type: 'ready', token: info });
+  return { module, server, router };
+}
+
+interface OpenToken {
+  readonly module: LoadedModule;
+  readonly profile: Profile;
+  readonly session: TokenSession;
+  readonly info: TokenInfo;
 }
 
 /** From a profile to a logged-in session on a token that passed its self-test: all synchronous, all of it before the first request. */
-function openToken(config: TokenHostConfig): { module: LoadedModule; token: TokenInfo; performer: Performer } {
+function openToken(config: TokenHostConfig): OpenToken {
   const profile = loadProfile(config.profilePath);
   const module = loadModule(profile, config.modulePath);
   if (config.provision !== undefined) {
@@ -76,25 +115,51 @@ function openToken(config: TokenHostConfig): { module: LoadedModule; token: Toke
     throw new StartFault('token-missing', message);
   }
   requireMechanisms(module, chosen.slot);
-  const session = new TokenSession(module, chosen);
+  const session = new TokenSession(module.pkcs11, chosen);
   const { pinFile, notesFolder, region } = config;
   const ours = config.provision !== undefined;
   login(module.pkcs11, session.handle, chosen, { as: 'user', pinFile, notesFolder, region, ours }, profile);
-  const works = selfTest(session, profile);
-  const token = { label: chosen.label, serial: chosen.serial, algorithms: works };
-  return {
-    module,
-    token,
-    performer: new Performer({ session, profile, info: token, clock: systemClock, onTrouble: troubles.report }),
-  };
+  const algorithms = selfTest(session, profile);
+  const callsInFlight = profile.callsInFlight.value;
+  return { module, profile, session, info: { label: chosen.label, serial: chosen.serial, algorithms, callsInFlight } };
 }
 
 async function stop(running: Running | undefined): Promise<void> {
-  if (running !== undefined) {
-    await running.server.close(graceMs);
-    finalize(running.module);
-  }
-  process.exit(hostExitCodes.stopped);
+  if (running === undefined) process.exit(hostExitCodes.stopped);
+  const { module, router } = running;
+  await settled(running);
+  // A library that is left while threads are in it may take the process down.
+  if (!router.isBusy && !router.hangs) finalize(module);
+  end(router, hostExitCodes.stopped);
+}
+
+/**
+ * Calls hang, and only the end of the process ends them. Those that do not are waited for, and nothing more is read: what gateways have not
+ * sent goes to the next host.
+ */
+async function retire(running: Running): Promise<void> {
+  const { server, router } = running;
+  router.close();
+  server.pause();
+  const endMs = systemClock.monotonicMs() + retireMs;
+  while (router.isBusy && systemClock.monotonicMs() < endMs) await systemTimers.sleep(settleLookMs);
+  troubles.flush();
+  await settled(running);
+  end(router, hostExitCodes.lost);
+}
+
+/** Answers given so far have left, and threads are out of the library, or `graceMs` have gone by. */
+async function settled({ server, router }: Running): Promise<void> {
+  router.close();
+  await server.close(graceMs);
+  const endMs = systemClock.monotonicMs() + graceMs;
+  while (router.isBusy && systemClock.monotonicMs() < endMs) await systemTimers.sleep(settleLookMs);
+}
+
+/** An orderly end waits for each thread: one that hangs in the library would keep the process. */
+function end(router: Router, code: number): void {
+  if (router.isBusy || router.hangs) process.kill(process.pid, 'SIGKILL');
+  else process.exit(code);
 }
 
 function fail(error: unknown): void {

@@ -1,11 +1,10 @@
-// The vendor's library and the token in it. The library is loaded once in a process's life and never unloaded; its token is chosen by
-// label (and serial), never by a slot's index, which changes.
-import { existsSync } from 'node:fs';
+// The token in the vendor's library: chosen by label (and serial), never by a slot's index, which changes.
 import graphene from 'graphene-pk11';
 import pkcs11 from 'pkcs11js';
 import { ckrName } from './ckr.js';
-import { StartFault, TokenLost } from './fault.js';
+import { StartFault } from './fault.js';
 import { neededMechanisms } from './kinds.js';
+import { loadLibrary } from './library.js';
 import type { Profile } from './profile.js';
 
 /** The library, twice: raw for calls, and graphene's view of its slots and tokens. */
@@ -22,46 +21,10 @@ export interface ChosenToken {
   readonly flags: number;
 }
 
-/** pkcs11js frees the library when the object that loaded it is collected: this keeps it for as long as the process lives. */
-const loaded: pkcs11.PKCS11[] = [];
-
-/** Loads the first module that exists and initialises it. `modulePath` replaces the profile's list. */
+/** StartFault where there is none that loads. `modulePath` replaces the profile's list. */
 export function loadModule(profile: Profile, modulePath: string | undefined): LoadedModule {
-  const candidates = modulePath === undefined ? profile.modulePaths.value : [modulePath];
-  const path = candidates.find((candidate) => existsSync(candidate));
-  if (path === undefined) {
-    throw new StartFault(
-      'module-missing',
-      `no PKCS#11 module at ${candidates.join(', ')}: install it, or give its path`,
-    );
-  }
-  const library = new pkcs11.PKCS11();
-  loaded.push(library);
-  try {
-    library.load(path);
-  } catch (error) {
-    // From here on any call on `library` would end the process: it is not touched again.
-    throw new StartFault('module-missing', `${path} cannot be loaded as a PKCS#11 module`, { cause: error });
-  }
-  initialize(library, profile, path);
+  const library = loadLibrary(profile, modulePath);
   return { pkcs11: library, slots: new graphene.Module(library) };
-}
-
-function initialize(library: pkcs11.PKCS11, profile: Profile, path: string): void {
-  const initString = profile.initString.value;
-  try {
-    // pkcs11js cuts off the last character of libraryParameters: a space is there to be lost.
-    if (initString === null) library.C_Initialize();
-    else library.C_Initialize({ flags: pkcs11.CKF_OS_LOCKING_OK, libraryParameters: `${initString} ` });
-  } catch (error) {
-    const name = ckrName(error);
-    if (name === 'CKR_CRYPTOKI_ALREADY_INITIALIZED') return;
-    if (name?.startsWith('CKR_DEVICE_') === true || name === 'CKR_TOKEN_NOT_PRESENT') {
-      throw new TokenLost(`the module answers ${name} when it is initialised`, { cause: error });
-    }
-    const message = `the PKCS#11 module ${path} does not initialise (${name ?? 'no return value'}): check its configuration`;
-    throw new StartFault('module-missing', message, { cause: error });
-  }
 }
 
 /** Undefined when no token has the label. StartFault when two have it, or when none has and one could not be asked. */

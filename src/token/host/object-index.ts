@@ -25,13 +25,17 @@ export const nextTurn = 'next';
 /** Keys that are first used in one turn: that takes some attribute calls each, and others wait meanwhile. */
 export const firstUsesPerTurn = 2;
 
-/** Some milliseconds at most, on a token that takes 50 µs for each. */
+/** Some milliseconds at most: others wait meanwhile, and a token behind a network takes a millisecond for each. */
 const handlesPerSlice = 16;
+const sliceMs = 5;
 /** How long it is remembered that the token has no such key, and how old a list of handles may be. */
 const trustMs = 1000;
 const maxAbsent = 1000;
 /** A search for a single key takes SoftHSMv2 22 µs for each object: searching takes this part of the time at most. */
 const searchShare = 1 / 20;
+
+/** What performing a request takes of it; a thread has another (thread-index.ts). */
+export type KeyIndex = Pick<ObjectIndex, 'find' | 'has' | 'add' | 'drop' | 'isReachable' | 'recheck' | 'page'>;
 
 type Searches = Pick<TokenSession, 'findObjects' | 'ckaIdOf'>;
 
@@ -63,7 +67,10 @@ export class ObjectIndex {
   readSlice(): string[] {
     if (this.#unread.length === 0) return [];
     const names: string[] = [];
-    for (const handle of this.#unread.splice(-handlesPerSlice)) {
+    const endMs = this.#clock.monotonicMs() + sliceMs;
+    for (let read = 0; read < handlesPerSlice && (read === 0 || this.#clock.monotonicMs() < endMs); read += 1) {
+      const handle = this.#unread.pop();
+      if (handle === undefined) break;
       const ckaId = this.#ckaIdOf(handle);
       if (ckaId === undefined || ckaId.length === 0) {
         this.#names.set(handle.toString('hex'), anyName);
@@ -120,10 +127,16 @@ export class ObjectIndex {
     this.#ordered.delete(name);
   }
 
+  /** Of any key that the token had. */
+  get one(): ObjectHandle | undefined {
+    const [first] = this.#handles.values();
+    return first?.[0];
+  }
+
   /** Can a key that the token had be read still? True when it had none. */
   isReachable(): boolean {
-    const [one] = this.#handles.values();
-    return one?.[0] === undefined || this.#ckaIdOf(one[0]) !== undefined;
+    const { one } = this;
+    return one === undefined || this.#ckaIdOf(one) !== undefined;
   }
 
   /** After the session was replaced: a library whose handles ended with it is listed anew. */

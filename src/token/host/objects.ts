@@ -4,7 +4,7 @@ import type { TokenKind } from '../../model/token-key.js';
 import { daemonKeys, isDaemonKey } from '../../ports/token.js';
 import { RequestFault } from './fault.js';
 import { kinds } from './kinds.js';
-import type { ObjectIndex } from './object-index.js';
+import type { KeyIndex } from './object-index.js';
 import type { ObjectHandle, TokenSession } from './session.js';
 import { generationTemplate } from './template.js';
 
@@ -12,9 +12,9 @@ const keyLabel = 'hsm-bridge';
 
 export class KeyObjects {
   readonly #session: TokenSession;
-  readonly #index: ObjectIndex;
+  readonly #index: KeyIndex;
 
-  constructor(session: TokenSession, index: ObjectIndex) {
+  constructor(session: TokenSession, index: KeyIndex) {
     this.#session = session;
     this.#index = index;
   }
@@ -29,7 +29,12 @@ export class KeyObjects {
   /** A key that is not in the index is searched for: a wrong "no" would make a key be forgotten. */
   holds(ckaId: Buffer): boolean {
     if (isDaemonKey(ckaId)) return false;
-    return this.#index.has(ckaId) || this.#session.findObjects(ckaId).length > 0;
+    return this.#index.has(ckaId) || this.isInToken(ckaId);
+  }
+
+  /** Whatever the index has: the token is searched. */
+  isInToken(ckaId: Buffer): boolean {
+    return this.#session.findObjects(ckaId).length > 0;
   }
 
   /** Everything that has one of these CKA_IDs. */

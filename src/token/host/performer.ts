@@ -2,7 +2,7 @@
 // certainly did nothing the first time.
 import type { MonotonicClock } from '../../kernel/clock.js';
 import type { TokenInfo } from '../../model/token-key.js';
-import { daemonKeys, type Token } from '../../ports/token.js';
+import type { Token } from '../../ports/token.js';
 import { calls, type Call } from '../calls.js';
 import { Malformed } from '../fields.js';
 import type { FrameWriter } from '../frames.js';
@@ -14,14 +14,18 @@ import { RequestFault, TokenLost } from './fault.js';
 import { createHandlers, type Reserve } from './handlers.js';
 import { KeyHandles } from './handles.js';
 import { KeyObjects } from './objects.js';
-import { NotReadYet, ObjectIndex } from './object-index.js';
+import { AskIndex } from './thread-index.js';
+import { type KeyIndex, NotReadYet } from './object-index.js';
 import type { Profile } from './profile.js';
 import type { TokenSession } from './session.js';
 import { lossOf, type OnTrouble } from './trouble.js';
 import { WellCheck } from './well-check.js';
 
 /** What became of a request: it was answered, makes no sense and gets no answer, or waits for the index and is to be performed again. */
-export type Performed = 'answered' | 'malformed' | NotReadYet;
+export type Performed = 'answered' | 'malformed' | NotReadYet | AskIndex;
+
+/** Where answers are put. */
+export type Answers = Pick<FrameWriter, 'reserve' | 'commit'>;
 
 interface Operation {
   readonly call: Call<readonly unknown[], unknown>;
@@ -34,15 +38,18 @@ export interface PerformerOptions {
   readonly session: TokenSession;
   readonly profile: Profile;
   readonly info: TokenInfo;
+  readonly index: KeyIndex;
   readonly clock: MonotonicClock;
   /** Told of what went wrong and was mended, or lost no more than a session; a lost token is the caller's to tell. */
   readonly onTrouble: OnTrouble;
+  /** A key was destroyed: whatever other sessions have of it must go, too. */
+  readonly onForget?: (ckaId: Buffer) => void;
 }
 
 export class Performer {
   readonly #session: TokenSession;
   readonly #cipher: Cipher;
-  readonly #index: ObjectIndex;
+  readonly #index: KeyIndex;
   readonly #objects: KeyObjects;
   readonly #deletions: DeletionRecords;
   readonly #keys: KeyHandles;
@@ -51,18 +58,19 @@ export class Performer {
   readonly #onTrouble: OnTrouble;
   /** By number. */
   readonly #operations: readonly (Operation | undefined)[];
-  #out: FrameWriter | undefined;
+  #out: Answers | undefined;
   readonly #reserve: Reserve = (bytes) => {
     if (this.#out === undefined) throw new Error('no request is being performed');
     return this.#out.reserve(bytes);
   };
 
-  constructor({ session, profile, info, clock, onTrouble }: PerformerOptions) {
+  constructor(options: PerformerOptions) {
+    const { session, profile, info, index, clock, onTrouble } = options;
     this.#session = session;
     this.#meaningOf = meaningsOf(profile.answers);
     this.#onTrouble = onTrouble;
     this.#cipher = new Cipher(session, profile);
-    this.#index = new ObjectIndex(session, clock);
+    this.#index = index;
     this.#objects = new KeyObjects(session, this.#index);
     this.#deletions = new DeletionRecords(session, profile.dataObjects.value);
     this.#keys = new KeyHandles({ session, copies: profile.sessionCopies.value, clock, index: this.#index });
@@ -71,6 +79,10 @@ export class Performer {
       info,
       cipher: this.#cipher,
       keys: this.#keys,
+      forget: (ckaId) => {
+        this.#keys.forget(ckaId);
+        options.onForget?.(ckaId);
+      },
       objects: this.#objects,
       deletions: this.#deletions,
     });
@@ -82,7 +94,6 @@ export class Performer {
       table[call.op] = { call, makes, isMade, run };
     }
     this.#operations = table;
-    this.#index.start(Object.values(daemonKeys));
   }
 
   /** To be called when all that was read is performed, before anything else is read. */
@@ -91,18 +102,13 @@ export class Performer {
     this.#keys.endTurn();
   }
 
-  /** Reads a further part of the token's index; gives what requests may have waited for, and nothing when all is read. */
-  readIndex(): readonly string[] {
-    try {
-      return this.#index.readSlice();
-    } catch (error) {
-      // Whatever it was: a host that cannot read the token's keys cannot serve them.
-      throw new TokenLost('the index cannot be read', { cause: error });
-    }
+  /** The key is destroyed: whatever this session has of it goes, too. */
+  forget(ckaId: Buffer): void {
+    this.#keys.forget(ckaId);
   }
 
   /** Throws TokenLost, after answering, when the token is lost. */
-  perform(id: number, op: number, payload: Buffer, out: FrameWriter): Performed {
+  perform(id: number, op: number, payload: Buffer, out: Answers): Performed {
     const operation = this.#operations[op];
     if (operation === undefined) return 'malformed';
     this.#out = out;
@@ -112,7 +118,7 @@ export class Performer {
         return 'answered';
       } catch (error) {
         if (error instanceof Malformed) return 'malformed';
-        if (error instanceof NotReadYet) return error;
+        if (error instanceof NotReadYet || error instanceof AskIndex) return error;
         try {
           const status = this.#recover(error, operation, payload, mayRepeat);
           if (status === 'again') continue;
@@ -166,6 +172,13 @@ export class Performer {
       isMade = look();
     }
     return isMade ? 'internal' : 'nothingMade';
+  }
+
+  /** For a call that was made in the session beside the requests: replaces the session where that is what was lost, and else throws the error. */
+  recoverSession(error: unknown): void {
+    if (this.#meaningOf(error).lost !== 'session') throw error;
+    this.#onTrouble(error, 'session');
+    this.#replaceSession();
   }
 
   #wellCheckedSession(cause: unknown): boolean {

@@ -20,6 +20,10 @@ const profileSchema = z.strictObject({
   tokenSelector: z.strictObject({ serial: z.string().nullable(), because }),
   /** What is no PIN of this vendor is not tried: a refusal would count. */
   pin: z.strictObject({ minBytes: z.int().min(1), maxBytes: z.int().max(255), pattern: z.string(), because }),
+  /** How many calls that use keys may be under way at once, each in a session and a thread of its own. */
+  callsInFlight: z.strictObject({ value: z.int().min(1).max(64), because }),
+  /** And how many that make keys, beside them. */
+  keyGenerations: z.strictObject({ value: z.int().min(1).max(8), because }),
   /** Read by this check alone: a token that takes shorter ones cannot hold the daemon's keys. */
   ckaId: z.strictObject({ maxBytes: z.int().min(ckaIdBytes), because }),
   gcm: z.strictObject({

@@ -7,14 +7,17 @@ import type { Timers } from '../../kernel/timers.js';
 import { FrameDecoder, FrameWriter } from '../frames.js';
 import { statuses } from '../wire.js';
 import { anyName, firstUsesPerTurn, nextTurn, NotReadYet } from './object-index.js';
-import type { Performed } from './performer.js';
+import type { Answers } from './performer.js';
+import type { Routed } from './router.js';
 
 export interface ServerOptions {
   readonly socketPath: string;
   readonly clock: MonotonicClock;
   readonly timers: Timers;
-  /** Throws when the token is lost; then it has answered. */
-  readonly perform: (id: number, op: number, payload: Buffer, out: FrameWriter) => Performed;
+  /** `from`: whose request it is. What is taken gets its answer by `answer`. Throws when the token is lost; then it has answered. */
+  readonly perform: (id: number, op: number, payload: Buffer, out: Answers, from: object) => Routed;
+  /** A gateway is gone: what was taken of it needs no answer. */
+  readonly onLeave: (from: object) => void;
   /** Reads a part of the index of keys: what requests may have waited for, and nothing when all is read. Throws when the token is lost. */
   readonly readIndex: () => readonly string[];
   /** Called when all that was read is performed, before anything else is read. */
@@ -46,6 +49,8 @@ export class TokenServer {
   /** Requests for keys that may be among those still to be read. */
   readonly #waiting = new Set<{ readonly awaited: string; readonly request: Waiting }>();
   #reading = false;
+  #flushing = false;
+  #isPaused = false;
   #spokeAtMs = 0;
   #lost = false;
 
@@ -97,9 +102,40 @@ export class TokenServer {
       writer.flush();
       if (!sound) socket.destroy();
     });
-    socket.on('drain', () => socket.resume());
+    socket.on('drain', () => {
+      if (!this.#isPaused) socket.resume();
+    });
     socket.on('error', () => socket.destroy());
-    socket.on('close', () => this.#writers.delete(socket));
+    socket.on('close', () => {
+      this.#writers.delete(socket);
+      this.#options.onLeave(socket);
+    });
+  }
+
+  /** To what was taken. No status: the request makes no sense. Leaves with the others of this turn. */
+  answer(from: object, id: number, status: number | undefined, payload: Buffer): void {
+    const socket = from as Socket;
+    const writer = this.#writers.get(socket);
+    if (writer === undefined) return;
+    if (status === undefined) {
+      socket.destroy();
+      return;
+    }
+    writer.reserve(payload.length).set(payload);
+    writer.commit(id, status, payload.length);
+    if (this.#flushing) return;
+    this.#flushing = true;
+    this.#options.timers.soon(() => {
+      this.#flushing = false;
+      for (const each of this.#writers.values()) each.flush();
+    });
+  }
+
+  /** Nothing more is read. */
+  pause(): void {
+    this.#isPaused = true;
+    this.#server.close();
+    for (const socket of this.#writers.keys()) socket.pause();
   }
 
   /** Sends what has been answered to the gateway in turn, and to the others that their turn will come. */
@@ -120,8 +156,8 @@ export class TokenServer {
       return true;
     }
     try {
-      const outcome = this.#options.perform(id, op, payload, writer);
-      if (!(outcome instanceof NotReadYet)) return outcome === 'answered';
+      const outcome = this.#options.perform(id, op, payload, writer, socket);
+      if (!(outcome instanceof NotReadYet)) return outcome !== 'malformed';
       if (this.#waiting.size < maxWaiting)
         this.#wait(outcome.awaited, { id, op, payload: Buffer.from(payload), socket });
       else writer.commit(id, statuses.internal, 0);
@@ -172,6 +208,11 @@ export class TokenServer {
       this.#speak(undefined);
     else for (const writer of this.#writers.values()) writer.flush();
     if (this.#waiting.size > 0 || !all) this.#readOn();
+  }
+
+  /** Every request from now on is answered with `internal`, and `onLost` is called. */
+  lose(why: unknown): void {
+    this.#lose(why);
   }
 
   #lose(why: unknown): void {

@@ -1,11 +1,12 @@
 // One logged-in session on one token, and the calls made in it, synchronously. The session may be replaced; the login may not: the last
-// session of a process takes the login with it, so a new one is opened before the old one is closed.
+// session of a process takes the login with it, so a new one is opened before the old one is closed, unless the token is at its cap.
 import pkcs11 from 'pkcs11js';
-import { saysAbsent } from './ckr.js';
+import { ckrName, saysAbsent } from './ckr.js';
 import { named, type Cryptoki } from './cryptoki.js';
 import { TokenLost } from './fault.js';
-import type { ChosenToken, LoadedModule } from './module.js';
+import type { ChosenToken } from './module.js';
 import type { Kind } from './kinds.js';
+import { pause } from './pause.js';
 import {
   copyTemplate,
   identityQuery,
@@ -31,10 +32,10 @@ export class TokenSession {
   #handle: Buffer;
 
   /** Opens the first session; its maker logs in. */
-  constructor(module: LoadedModule, token: ChosenToken) {
-    this.library = named(module.pkcs11);
+  constructor(library: pkcs11.PKCS11, token: ChosenToken) {
+    this.library = named(library);
     this.token = token;
-    this.#handle = this.library.C_OpenSession(token.slot, sessionFlags);
+    this.#handle = this.#open();
   }
 
   get handle(): Buffer {
@@ -45,16 +46,38 @@ export class TokenSession {
   replace(): void {
     const old = this.#handle;
     try {
-      this.#handle = this.library.C_OpenSession(this.token.slot, sessionFlags);
+      this.#handle = this.#open();
+      this.#close(old);
     } catch (error) {
-      throw new TokenLost('the token opens no session', { cause: error });
+      if (ckrName(error) !== 'CKR_SESSION_COUNT') throw opensNone(error);
+      this.#close(old);
+      this.#handle = this.#openInPlace();
     }
+    if (!this.isLoggedIn()) throw new TokenLost('the login is lost');
+  }
+
+  #open(): Buffer {
+    return this.library.C_OpenSession(this.token.slot, sessionFlags);
+  }
+
+  /** The place that was given up may be another thread's for a moment, which does the same. */
+  #openInPlace(): Buffer {
+    for (let triesLeft = 20; ; triesLeft -= 1) {
+      try {
+        return this.#open();
+      } catch (error) {
+        if (triesLeft === 0 || ckrName(error) !== 'CKR_SESSION_COUNT') throw opensNone(error);
+        pause(10);
+      }
+    }
+  }
+
+  #close(handle: Buffer): void {
     try {
-      this.library.C_CloseSession(old);
+      this.library.C_CloseSession(handle);
     } catch {
       // It was lost already: that is why it is replaced.
     }
-    if (!this.isLoggedIn()) throw new TokenLost('the login is lost');
   }
 
   isLoggedIn(): boolean {
@@ -65,19 +88,33 @@ export class TokenSession {
     }
   }
 
-  /** Asks the token for what needs no data of a caller's, in a session of its own, so that this one is left as it is. TokenLost. */
+  /**
+   * Asks the token for what needs no data of a caller's, in a session of its own, so that this one is left as it is; in this one where the
+   * token opens no further one. TokenLost.
+   */
   requireAnswers(): void {
     try {
-      const other = this.library.C_OpenSession(this.token.slot, sessionFlags);
+      const other = this.#openFurther();
       try {
-        if (this.library.C_GetSessionInfo(other).state !== loggedInState) throw new TokenLost('the login is lost');
-        this.library.C_GenerateRandom(other, Buffer.alloc(1));
+        const asked = other ?? this.#handle;
+        if (this.library.C_GetSessionInfo(asked).state !== loggedInState) throw new TokenLost('the login is lost');
+        this.library.C_GenerateRandom(asked, Buffer.alloc(1));
       } finally {
-        this.library.C_CloseSession(other);
+        if (other !== undefined) this.library.C_CloseSession(other);
       }
     } catch (error) {
       if (error instanceof TokenLost) throw error;
       throw new TokenLost('the token does not answer', { cause: error });
+    }
+  }
+
+  /** Undefined when the token has as many as it takes. */
+  #openFurther(): Buffer | undefined {
+    try {
+      return this.#open();
+    } catch (error) {
+      if (ckrName(error) === 'CKR_SESSION_COUNT') return undefined;
+      throw error;
     }
   }
 
@@ -132,3 +169,5 @@ export class TokenSession {
     this.library.C_DestroyObject(this.#handle, object);
   }
 }
+
+const opensNone = (cause: unknown): TokenLost => new TokenLost('the token opens no session', { cause });

@@ -6,30 +6,41 @@ import type { Timers } from '../../kernel/timers.js';
 import { ckrName, type Loss } from './ckr.js';
 import { TokenError } from './cryptoki.js';
 
+export type DescribedTrouble = Omit<Trouble, 'count'>;
+
 export type OnTrouble = (error: unknown, lost: Trouble['lost']) => void;
 
 const maxWords = 300;
 
 export interface Troubles {
   readonly report: OnTrouble;
+  /** The same, of what another thread has described. */
+  readonly reportDescribed: (trouble: DescribedTrouble) => void;
   /** Tells what was gathered: before the process ends. */
   readonly flush: () => void;
 }
 
 export function createTroubles(report: (trouble: Trouble) => void, timers: Timers): Troubles {
-  const storm = new Storm<Omit<Trouble, 'count'>>((trouble, count) => report({ ...trouble, count }), timers);
+  const storm = new Storm<DescribedTrouble>((trouble, count) => report({ ...trouble, count }), timers);
+  const reportDescribed = (trouble: DescribedTrouble): void =>
+    storm.happened(
+      `${trouble.function} ${trouble.ckr} ${trouble.lost} ${trouble.function === 'none' ? trouble.what : ''}`,
+      trouble,
+    );
   return {
-    report(error, lost) {
-      const from = tokenErrorIn(error);
-      const trouble = {
-        function: from?.function ?? 'none',
-        ckr: from === undefined ? 'none' : (ckrName(from) ?? 'none'),
-        lost,
-        what: wordsOf(error).slice(0, maxWords),
-      };
-      storm.happened(`${trouble.function} ${trouble.ckr} ${lost} ${from === undefined ? trouble.what : ''}`, trouble);
-    },
+    report: (error, lost) => reportDescribed(describeTrouble(error, lost)),
+    reportDescribed,
     flush: () => storm.flush(),
+  };
+}
+
+export function describeTrouble(error: unknown, lost: Trouble['lost']): DescribedTrouble {
+  const from = tokenErrorIn(error);
+  return {
+    function: from?.function ?? 'none',
+    ckr: from === undefined ? 'none' : (ckrName(from) ?? 'none'),
+    lost,
+    what: wordsOf(error).slice(0, maxWords),
   };
 }
 

@@ -2,7 +2,7 @@
 // token is well, and callers who provoke such errors cannot have it asked all the time.
 import type { MonotonicClock } from '../../kernel/clock.js';
 import { TokenLost } from './fault.js';
-import type { ObjectIndex } from './object-index.js';
+import type { KeyIndex } from './object-index.js';
 import type { TokenSession } from './session.js';
 
 /** How long an answer holds, at least. The session itself is looked at each time. */
@@ -12,7 +12,7 @@ const share = 1 / 20;
 
 export interface WellCheckOptions {
   readonly session: Pick<TokenSession, 'isLoggedIn' | 'requireAnswers'>;
-  readonly index: Pick<ObjectIndex, 'isReachable'>;
+  readonly index: Pick<KeyIndex, 'isReachable'>;
   readonly clock: MonotonicClock;
 }
 

@@ -27,7 +27,8 @@ struct row {
 struct control {
   char target[512];
   int32_t sessionCap, lostSessions, isLost, gcm, maxIdBytes, refusedAttribute, tokenObjectsOnly, released, openSessions;
-  int32_t spare[119];
+  int32_t openedSessions, lostUpTo;
+  int32_t spare[117];
   struct row rows[functionCount];
 };
 
@@ -40,6 +41,7 @@ enum gcm { gcmAsIs, gcmWritesIv, gcmAppendsIv, gcmAbsent };
 static struct session {
   CK_SESSION_HANDLE handle;
   int isUsed, isLost;
+  int32_t number;
   enum gcm gcm;
   CK_BYTE_PTR callersIv;
   CK_BYTE iv[16];
@@ -56,7 +58,7 @@ static struct session *sessionOf(CK_SESSION_HANDLE handle) {
 static void addSession(CK_SESSION_HANDLE handle) {
   for (int i = 0; i < mostSessions; i++) {
     if (sessions[i].isUsed) continue;
-    sessions[i] = (struct session){.handle = handle, .isUsed = 1};
+    sessions[i] = (struct session){.handle = handle, .isUsed = 1, .number = ++control->openedSessions};
     control->openSessions++;
     return;
   }
@@ -95,7 +97,8 @@ static CK_RV before(enum function f, CK_SESSION_HANDLE *session) {
   if (session != NULL) {
     pthread_mutex_lock(&sessionsLock);
     struct session *known = sessionOf(*session);
-    if (known != NULL && !known->isLost && takeOne(&control->lostSessions)) known->isLost = 1;
+    if (known != NULL && !known->isLost && known->number <= control->lostUpTo && takeOne(&control->lostSessions))
+      known->isLost = 1;
     int lost = known != NULL && known->isLost;
     pthread_mutex_unlock(&sessionsLock);
     if (lost) return CKR_SESSION_HANDLE_INVALID;

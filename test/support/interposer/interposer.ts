@@ -22,6 +22,8 @@ const switches = {
   tokenObjectsOnly: 536,
   released: 540,
   openSessions: 544,
+  openedSessions: 548,
+  lostUpTo: 552,
 } as const;
 const rowsAt = 1024;
 const rowBytes = 32;
@@ -105,8 +107,9 @@ export class Interposer {
     for (const member of ['delayUs', 'errors', 'hangs'] as const) this.#write(name, member, 0);
   }
 
-  /** The next `count` sessions that are used become invalid, one after the other and for good. */
+  /** Of the sessions that are open, the next `count` that are used become invalid, one after the other and for good. */
   loseSessions(count: number): void {
+    this.#set('lostUpTo', this.#read(switches.openedSessions));
     this.#set('lostSessions', count);
   }
 

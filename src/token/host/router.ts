@@ -1,0 +1,204 @@
+// Which thread performs a request: this one, or one of the pools'. Keys are used in as many threads as the profile lets calls be in flight, or here where that is one;
+// keys are made in threads of their own; order among objects is kept here, where the index of all keys is.
+import { daemonKeys } from '../../ports/token.js';
+import type { MonotonicClock } from '../../kernel/clock.js';
+import type { Timers } from '../../kernel/timers.js';
+import { calls, type Work } from '../calls.js';
+import { statuses, type Status } from '../wire.js';
+import { TokenLost } from './fault.js';
+import { TokenThread, type ThreadStart } from './thread.js';
+import { ThreadPool, type PoolRequest, type ThreadPoolOptions } from './thread-pool.js';
+import type { ThreadNews } from './thread-messages.js';
+import { NotReadYet, type ObjectIndex } from './object-index.js';
+import type { Answers, Performed, Performer } from './performer.js';
+import type { Profile } from './profile.js';
+import type { Troubles } from './trouble.js';
+
+/** `taken`: by a pool; it is answered later. */
+export type Routed = Exclude<Performed, Error> | NotReadYet | 'taken';
+
+/** A call hangs after so long; a key of the largest kind takes a device a minute. */
+const hangsAfterMs: Readonly<Record<Exclude<Work, 'keeping'>, number>> = { using: 10_000, making: 120_000 };
+/** Gateways have queues of their own: what waits here is what they let out. */
+const room = 4096;
+
+export interface RouterOptions {
+  readonly performer: Performer;
+  readonly index: ObjectIndex;
+  readonly profile: Profile;
+  readonly thread: ThreadStart;
+  readonly clock: MonotonicClock;
+  readonly timers: Timers;
+  readonly troubles: Troubles;
+  /** For `from`, of what was taken. Without a status the request makes no sense. */
+  readonly answer: (from: object, id: number, status: number | undefined, payload: Buffer) => void;
+  readonly onLost: (why: unknown) => void;
+  /** Calls hang, and nothing but the end of this process ends them. */
+  readonly onHung: () => void;
+}
+
+interface Asking {
+  readonly awaited: string;
+  readonly again: () => void;
+}
+
+const nothing = Buffer.alloc(0);
+
+export class Router {
+  readonly #options: RouterOptions;
+  readonly #using: ThreadPool | undefined;
+  readonly #making: ThreadPool;
+  /** By the calls' numbers; undefined: here. */
+  readonly #pools: readonly (ThreadPool | undefined)[];
+  /** Threads that wait for the index to be read. */
+  readonly #asking = new Set<Asking>();
+
+  constructor(options: RouterOptions) {
+    const { callsInFlight, keyGenerations } = options.profile;
+    this.#options = options;
+    this.#using = callsInFlight.value > 1 ? this.#pool('using', callsInFlight.value) : undefined;
+    this.#making = this.#pool('making', keyGenerations.value);
+    const pools: (ThreadPool | undefined)[] = [];
+    const byWork = { using: this.#using, making: this.#making, keeping: undefined };
+    for (const { op, work } of Object.values(calls)) pools[op] = byWork[work];
+    this.#pools = pools;
+    options.index.start(Object.values(daemonKeys));
+  }
+
+  /** Resolves when the threads that use keys are there. */
+  async start(): Promise<void> {
+    await this.#using?.fill();
+  }
+
+  perform(id: number, op: number, payload: Buffer, out: Answers, from: object): Routed {
+    const pool = this.#pools[op];
+    if (pool !== undefined) {
+      if (!pool.take({ id, op, payload: Buffer.from(payload), from })) out.commit(id, statuses.internal, 0);
+      return 'taken';
+    }
+    const outcome = this.#options.performer.perform(id, op, payload, out);
+    // Nothing is asked where the index itself is.
+    if (outcome instanceof Error && !(outcome instanceof NotReadYet)) throw outcome;
+    return outcome;
+  }
+
+  /** Reads a further part of the token's index; gives what requests may have waited for, and nothing when all is read. */
+  readIndex(): readonly string[] {
+    const names = this.#read((index) => index.readSlice());
+    const read = new Set(names);
+    for (const asking of [...this.#asking]) {
+      if (names.length > 0 && !read.has(asking.awaited) && !read.has('')) continue;
+      this.#asking.delete(asking);
+      asking.again();
+    }
+    return names;
+  }
+
+  endTurn(): void {
+    this.#options.performer.endTurn();
+  }
+
+  /** A key was destroyed here. */
+  forget(ckaId: Buffer): void {
+    const order = { type: 'forget', ckaId: ckaId.toString('hex') } as const;
+    this.#using?.order(order);
+    this.#making.order(order);
+  }
+
+  /** The gateway is gone. */
+  leave(from: object): void {
+    this.#using?.forget(from);
+    this.#making.forget(from);
+  }
+
+  /** Whether the pools have anything to do that does not hang. */
+  get isBusy(): boolean {
+    return this.#making.isBusy || this.#using?.isBusy === true;
+  }
+
+  /** Whether a thread hangs in the library. */
+  get hangs(): boolean {
+    return this.#making.hangs || this.#using?.hangs === true;
+  }
+
+  close(): void {
+    this.#using?.close();
+    this.#making.close();
+  }
+
+  #pool(work: 'using' | 'making', size: number): ThreadPool {
+    const { clock, timers, troubles, thread: start, answer, onLost, onHung } = this.#options;
+    const refuse = (requests: readonly PoolRequest[], status: Status): void => {
+      for (const { id, from } of requests) answer(from, id, statuses[status], nothing);
+    };
+    const options: ThreadPoolOptions = {
+      size,
+      hangsAfterMs: hangsAfterMs[work],
+      room,
+      clock,
+      timers,
+      start: (heard) => new TokenThread(start, clock, heard),
+      answered: ({ from, id }, status, payload) => answer(from, id, status, payload),
+      malformed: ({ from, id }) => answer(from, id, undefined, nothing),
+      asked: (thread, ckaId, search) => this.#tell(pool, thread, ckaId, search),
+      told: (news) => this.#hear(news),
+      onTrouble: troubles.reportDescribed,
+      onLost: () => onLost(new TokenLost('a thread found the token lost')),
+      onEmpty(waiting) {
+        refuse(waiting, work === 'making' ? 'nothingMade' : 'internal');
+        if (work === 'using') onLost(new TokenLost('the token opens no session'));
+      },
+      onHung,
+    };
+    const pool = new ThreadPool(options);
+    return pool;
+  }
+
+  #hear(news: Extract<ThreadNews, { type: 'made' | 'gone' | 'session-replaced' }>): void {
+    try {
+      this.#read((index) => {
+        if (news.type === 'made') index.add(Buffer.from(news.ckaId, 'hex'), Buffer.from(news.handle, 'hex'));
+        else if (news.type === 'gone') index.drop(Buffer.from(news.ckaId, 'hex'));
+        else index.recheck();
+      });
+    } catch (error) {
+      this.#options.onLost(error);
+    }
+  }
+
+  /** What the index has, as soon as it has been read that far. */
+  #tell(pool: ThreadPool, thread: TokenThread<PoolRequest>, ckaId: Buffer, search: boolean): void {
+    try {
+      const handles = this.#read((index) => (search || index.has(ckaId) ? index.find(ckaId) : []));
+      pool.tell(thread, {
+        type: 'hint',
+        hint: {
+          ckaId: ckaId.toString('hex'),
+          handles: handles.map((handle) => handle.toString('hex')),
+          one: this.#options.index.one?.toString('hex'),
+        },
+      });
+    } catch (error) {
+      if (error instanceof NotReadYet)
+        this.#asking.add({ awaited: error.awaited, again: () => this.#tell(pool, thread, ckaId, search) });
+      else this.#options.onLost(error);
+    }
+  }
+
+  /** NotReadYet; or TokenLost: a host that cannot read the token's keys, with a fresh session either, cannot serve them. */
+  #read<Result>(from: (index: ObjectIndex) => Result): Result {
+    const { index, performer } = this.#options;
+    try {
+      return from(index);
+    } catch (error) {
+      if (error instanceof NotReadYet) throw error;
+      try {
+        performer.recoverSession(error);
+        return from(index);
+      } catch (again) {
+        if (again instanceof NotReadYet) throw again;
+        throw new TokenLost('the index cannot be read', { cause: again });
+      }
+    }
+  }
+}

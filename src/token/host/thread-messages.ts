@@ -1,0 +1,48 @@
+// What a thread and the host's main thread say to each other beside requests and answers (thread-memory.ts).
+import type { MessagePort } from 'node:worker_threads';
+import type { TokenInfo } from '../../model/token-key.js';
+import type { ThreadBuffers } from './thread-memory.js';
+import type { ChosenToken } from './module.js';
+import type { Profile } from './profile.js';
+import type { DescribedTrouble } from './trouble.js';
+
+export interface ThreadData {
+  readonly profile: Profile;
+  readonly modulePath: string | undefined;
+  readonly token: ChosenToken;
+  readonly info: TokenInfo;
+  readonly buffers: ThreadBuffers;
+  /** From the main thread; read whenever the thread is woken, before what it is woken for. */
+  readonly orders: MessagePort;
+}
+
+/** Handles of the objects with a CKA_ID, in hex, as the index has them. */
+export interface Hint {
+  readonly ckaId: string;
+  readonly handles: readonly string[];
+  /** Of any object that the token had: by reading it the thread can tell whether the token is well. Undefined when it had none. */
+  readonly one: string | undefined;
+}
+
+export type ThreadOrder =
+  | { readonly type: 'hint'; readonly hint: Hint }
+  /** The key is destroyed: the thread's copy goes, too. */
+  | { readonly type: 'forget'; readonly ckaId: string };
+
+export type ThreadNews =
+  /** It has a session, and waits for requests. */
+  | { readonly type: 'ready' }
+  /** The answer lies in the memory. */
+  | { readonly type: 'answered' }
+  | { readonly type: 'malformed' }
+  /** It must know the handles first; nothing has been done. `search`: in the token, if the index does not know them. */
+  | { readonly type: 'ask'; readonly ckaId: string; readonly search: boolean }
+  /** Of a key that it has made. */
+  | { readonly type: 'made'; readonly ckaId: string; readonly handle: string }
+  /** Handles of the key are no longer any. */
+  | { readonly type: 'gone'; readonly ckaId: string }
+  /** Its session was replaced: handles may be no longer any. */
+  | { readonly type: 'session-replaced' }
+  | { readonly type: 'trouble'; readonly trouble: DescribedTrouble }
+  /** The thread has ended. `isToken`: the token is lost; else the thread alone, for want of a session. The request has been answered. */
+  | { readonly type: 'lost'; readonly isToken: boolean; readonly trouble: DescribedTrouble };
