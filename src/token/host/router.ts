@@ -143,6 +143,7 @@ export class Router {
       asked: (thread, ckaId, search) => this.#tell(pool, thread, ckaId, search),
       told: (news) => this.#hear(news),
       onTrouble: troubles.reportDescribed,
+      failed: (request) => refuse([request], 'internal'),
       onLost: () => onLost(new TokenLost('a thread found the token lost')),
       onEmpty(waiting) {
         refuse(waiting, work === 'making' ? 'nothingMade' : 'internal');

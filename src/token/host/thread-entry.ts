@@ -3,7 +3,6 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../../kernel/clock.js';
 import { maxPayloadBytes } from '../frames.js';
-import { statuses } from '../wire.js';
 import { ckrName } from './ckr.js';
 import { ThreadIndex, AskIndex } from './thread-index.js';
 import { ThreadMemory, type ThreadRequest } from './thread-memory.js';
@@ -20,8 +19,10 @@ class AnswerRoom {
   readonly #room = Buffer.alloc(maxPayloadBytes);
   #status = 0;
   #bytes = 0;
+  #usedBytes = 0;
 
   reserve(bytes: number): Buffer {
+    this.#usedBytes = Math.max(this.#usedBytes, bytes);
     return this.#room.subarray(0, bytes);
   }
 
@@ -30,10 +31,13 @@ class AnswerRoom {
     this.#bytes = bytes;
   }
 
-  moveTo(memory: ThreadMemory): void {
-    const answer = this.#room.subarray(0, this.#bytes);
-    memory.answer(this.#status, answer);
-    answer.fill(0);
+  copyTo(memory: ThreadMemory): void {
+    memory.answer(this.#status, this.#room.subarray(0, this.#bytes));
+  }
+
+  clear(): void {
+    this.#room.fill(0, 0, this.#usedBytes);
+    this.#usedBytes = 0;
   }
 }
 
@@ -67,8 +71,9 @@ class PerformingThread {
     tell({ type: 'ready' });
     for (;;) {
       this.#memory.sleep();
-      this.#hearOrders();
       const request = this.#memory.takeRequest();
+      // After it was taken: what was ordered before it was given counts for it.
+      this.#hearOrders();
       if (request !== undefined) this.#perform(request);
     }
   }
@@ -81,7 +86,12 @@ class PerformingThread {
       else {
         const ckaId = Buffer.from(order.ckaId, 'hex');
         this.#index.forget(ckaId);
-        this.#performer.forget(ckaId);
+        try {
+          this.#performer.forget(ckaId);
+        } catch (error) {
+          // A session that is lost has taken its copies with it.
+          this.#performer.recoverSession(error);
+        }
       }
     }
   }
@@ -91,18 +101,15 @@ class PerformingThread {
       const outcome = this.#performer.perform(0, op, payload, this.#room);
       this.#performer.endTurn();
       if (outcome === 'answered') {
-        this.#room.moveTo(this.#memory);
+        this.#room.copyTo(this.#memory);
         tell({ type: 'answered' });
       } else if (outcome === 'malformed') tell({ type: 'malformed' });
       else if (outcome instanceof AskIndex) {
         tell({ type: 'ask', ckaId: outcome.ckaId.toString('hex'), search: outcome.search });
       } else throw outcome;
-    } catch (error) {
-      this.#room.commit(0, statuses.internal, 0);
-      this.#room.moveTo(this.#memory);
-      throw error;
     } finally {
       payload.fill(0);
+      this.#room.clear();
     }
   }
 }

@@ -48,7 +48,7 @@ export class ThreadMemory {
       this.#request.set(request.payload);
       words[op] = request.op;
       words[requestBytes] = request.payload.length;
-      words[hasRequest] = 1;
+      Atomics.store(words, hasRequest, 1);
     }
     Atomics.add(words, turn, 1);
     Atomics.notify(words, turn);
@@ -69,11 +69,10 @@ export class ThreadMemory {
     this.#seen = Atomics.load(this.#words, turn);
   }
 
-  /** By the thread; undefined when it was woken for something else. */
+  /** By the thread; undefined when it was woken for something else. What the main thread did before it wrote the request can be seen. */
   takeRequest(): ThreadRequest | undefined {
     const words = this.#words;
-    if (words[hasRequest] !== 1) return undefined;
-    words[hasRequest] = 0;
+    if (Atomics.exchange(words, hasRequest, 0) !== 1) return undefined;
     const shared = this.#request.subarray(0, words[requestBytes]);
     const payload = Buffer.from(shared);
     shared.fill(0);

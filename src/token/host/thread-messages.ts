@@ -44,5 +44,5 @@ export type ThreadNews =
   /** Its session was replaced: handles may be no longer any. */
   | { readonly type: 'session-replaced' }
   | { readonly type: 'trouble'; readonly trouble: DescribedTrouble }
-  /** The thread has ended. `isToken`: the token is lost; else the thread alone, for want of a session. The request has been answered. */
+  /** The thread has ended. `isToken`: the token is lost; else the thread alone, for want of a session. */
   | { readonly type: 'lost'; readonly isToken: boolean; readonly trouble: DescribedTrouble };

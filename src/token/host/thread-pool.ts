@@ -34,6 +34,8 @@ export interface ThreadPoolOptions {
   readonly asked: (thread: TokenThread<PoolRequest>, ckaId: Buffer, search: boolean) => void;
   readonly told: (news: Extract<ThreadNews, { type: 'made' | 'gone' | 'session-replaced' }>) => void;
   readonly onTrouble: (trouble: DescribedTrouble) => void;
+  /** What became of it nobody knows: its thread has ended. */
+  readonly failed: (request: PoolRequest) => void;
   readonly onLost: () => void;
   /** There is no thread, and these waited for one. */
   readonly onEmpty: (waiting: readonly PoolRequest[]) => void;
@@ -169,11 +171,6 @@ export class ThreadPool {
   }
 
   #lost(thread: TokenThread<PoolRequest>, { isToken, trouble }: Extract<ThreadNews, { type: 'lost' }>): void {
-    if (thread.request !== undefined) {
-      const { status, payload } = thread.takeAnswer();
-      this.#options.answered(thread.request, status, payload);
-      thread.release();
-    }
     this.#options.onTrouble(trouble);
     this.#ended(thread);
     if (isToken) this.#options.onLost();
@@ -182,6 +179,8 @@ export class ThreadPool {
   /** Once for each thread that does. */
   #ended(thread: TokenThread<PoolRequest>): void {
     if (!this.#starting.delete(thread) && !this.#threads.delete(thread)) return;
+    if (thread.request !== undefined) this.#options.failed(thread.request);
+    thread.release();
     this.#hung.delete(thread);
     const at = this.#idle.indexOf(thread);
     if (at >= 0) this.#idle.splice(at, 1);

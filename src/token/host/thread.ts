@@ -57,9 +57,10 @@ export class TokenThread<Request extends ThreadRequest> {
     this.#memory.wake(request);
   }
 
-  /** Heard before the next request is performed. */
+  /** Heard before the next request is performed, and at once when it performs none. */
   order(order: ThreadOrder): void {
     this.#orders.postMessage(order);
+    this.#memory.wake();
   }
 
   /** The request is over. */
