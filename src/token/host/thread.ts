@@ -30,7 +30,7 @@ export class TokenThread<Request extends ThreadRequest> {
     this.#clock = clock;
     const workerData: ThreadData = { ...start, buffers, orders: port2 };
     const script = new URL('./thread-entry.js', import.meta.url);
-    this.#worker = new Worker(script, { workerData, transferList: [port2], resourceLimits, execArgv: [] });
+    this.#worker = new Worker(script, { workerData, transferList: [port2], resourceLimits });
     // The process is kept by its server, not by its threads.
     this.#worker.unref();
     port1.unref();

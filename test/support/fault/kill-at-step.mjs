@@ -4,9 +4,11 @@
 import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 
 const control = new URL(import.meta.url).searchParams.get('control');
-const role = process.argv[2];
+// Only token hosts have further threads.
+const role = isMainThread ? process.argv[2] : 'token-host';
 const dist = (path) => import(new URL(`../../../dist/${path}`, import.meta.url).href);
 const seen = new Map();
 let armed;
@@ -110,6 +112,14 @@ async function hookGateway() {
 async function hookTokenHost() {
   const { default: pkcs11 } = await import('pkcs11js');
   const { KeyObjects } = await dist('token/host/objects.js');
+  const { TokenServer } = await dist('token/host/server.js');
+  // Keys are made in another thread, which never comes to an immediate: the main thread answers for it.
+  const { answer } = TokenServer.prototype;
+  TokenServer.prototype.answer = function (...words) {
+    begin('generate');
+    answer.apply(this, words);
+    setImmediate(() => setImmediate(() => step('answered generate')));
+  };
   for (const method of ['generate', 'destroy', 'createDaemonKeys']) {
     const original = KeyObjects.prototype[method];
     KeyObjects.prototype[method] = function (...words) {
