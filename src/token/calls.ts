@@ -59,7 +59,12 @@ const ckaIds = items('ids', ckaId);
 const usersCkaIds = items('ids', usersCkaId);
 
 export const calls = {
-  info: { op: 1, work: 'keeping', args: sequence(), answer: json<TokenInfo>('JSON: label, serial, algorithms') },
+  info: {
+    op: 1,
+    work: 'keeping',
+    args: sequence(),
+    answer: json<TokenInfo>('JSON: label, serial, algorithms, callsInFlight'),
+  },
   generateKey: { op: 2, work: 'making', args: sequence(usersCkaId, kind), answer: nothing },
   inventory: {
     op: 4,

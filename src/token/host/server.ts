@@ -1,5 +1,5 @@
-// The host's socket: frames in, one answer each out, in order. Nothing a gateway sends ends this process, and no queue grows: a chunk
-// is performed before the next one is read, and a gateway that does not read its answers is not read from.
+// The host's socket: frames in, one answer each out, in order but for what other threads perform. Nothing a gateway sends ends this process, and no
+// queue grows: a chunk is performed, or handed on, before the next one is read, and a gateway that does not read its answers is not read from.
 import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { MonotonicClock } from '../../kernel/clock.js';
