@@ -59,7 +59,7 @@ export class AliasRows implements AliasStore {
   async list(scope: AccountScope, keyId: string | undefined, page: Page): Promise<readonly Alias[]> {
     const rows = await this.#aliases
       .selectFrom('aliases')
-      .selectAll()
+      .select(this.#table.values)
       .where('region', '=', scope.region)
       .where('account_id', '=', scope.accountId)
       .$if(keyId !== undefined, (query) => query.where('key_id', '=', keyId ?? ''))
@@ -67,7 +67,7 @@ export class AliasRows implements AliasStore {
       .orderBy('alias_name')
       .limit(page.limit)
       .execute();
-    const aliases = await this.#table.openAll(rows);
+    const aliases = await this.#table.openAll(rows as unknown as AliasRow[]);
     // An index that lies gives rows that were not asked for, each of them sound.
     const foreign = aliases.find((alias) => !isOf(scope, alias) || (keyId !== undefined && alias.keyId !== keyId));
     if (foreign !== undefined) throw this.#table.broken(named(foreign, foreign.aliasName));

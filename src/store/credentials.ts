@@ -55,7 +55,7 @@ export class CredentialRows implements CredentialStore {
       const rows = await this.#context.db
         .withTables<CredentialTables>()
         .selectFrom('credentials')
-        .selectAll()
+        .select(this.#table.values)
         .where('account_id', '=', accountId)
         .where('root', '=', 1)
         .orderBy('created_at_ms')
@@ -63,7 +63,7 @@ export class CredentialRows implements CredentialStore {
         .limit(pageRows)
         .offset(offset)
         .execute();
-      const [oldest] = await this.#table.openSound(rows);
+      const [oldest] = await this.#table.openSound(rows as unknown as SealedRow<typeof columns>[]);
       if (oldest !== undefined || rows.length < pageRows) return oldest;
     }
   }

@@ -15,17 +15,18 @@ import type { Write } from './writes.js';
 
 export class SealedTable<C extends Columns, K extends keyof C & string, V extends object> implements OfKey {
   readonly description: Described<C, K, V>;
+  /** All columns, for a query of its own: none is endless, since another hand may have written a value that would take this process with it. */
+  readonly values: readonly AliasedRawBuilder<unknown, string>[];
   readonly #context: StoreContext;
   readonly #rows: SealedRows<C, V>;
   readonly #cache: ReadCache<V>;
-  readonly #values: readonly AliasedRawBuilder<unknown, string>[];
   readonly #read: (key: Values) => Promise<Values | undefined>;
 
   constructor(context: StoreContext, description: Described<C, K, V>) {
     const { seals, memory, tokens, defaultRegion } = context;
     this.description = description;
     this.#context = context;
-    this.#values = boundedValues(description.name, { ...description.columns, seal: 'blob' });
+    this.values = boundedValues(description.name, { ...description.columns, seal: 'blob' });
     this.#cache = new ReadCache(description.name, memory, (value) => description.bytesOf(value));
     this.#rows = new SealedRows({
       seals,
@@ -184,9 +185,8 @@ export class SealedTable<C extends Columns, K extends keyof C & string, V extend
     if (row !== undefined) write.whenCommitted(() => this.#rows.wrote(row));
   }
 
-  /** All columns, none of them endless: another hand may have written a value of a gigabyte, which would take this process with it. */
   #from(db: Kysely<PlainTables> | Transaction<PlainTables>) {
-    return any(db).selectFrom(this.description.name).select(this.#values);
+    return any(db).selectFrom(this.description.name).select(this.values);
   }
 
   #keyOf(key: Pick<RowOf<C>, K>): Readonly<Record<string, unknown>> {

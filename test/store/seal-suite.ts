@@ -226,6 +226,26 @@ function keyTampering(bench: () => Bench): void {
     expect(await other.keys.find(mine)).toBeUndefined();
   });
 
+  it.each([
+    ['an alias in a list', 'aliases', 'key_id = hex(zeroblob(8000000))'],
+    ['the access keys of an account', 'credentials', 'wrapped_secret = zeroblob(16000000)'],
+  ])('holds nothing of such a value: %s', async (_what, table, change) => {
+    const store = await fill(bench());
+    bench().database.administrate(`update ${table} set ${change}`);
+    const held = (): number => process.memoryUsage().heapUsed + process.memoryUsage().external;
+    const before = held();
+    const looked =
+      table === 'aliases'
+        ? store.aliases.list(scope, undefined, { after: undefined, limit: 9 })
+        : store.credentials.findRoot(accountId);
+    await looked.then(
+      (found) => expect(found).toBeUndefined(),
+      (error: unknown) => expect(error).toMatchObject(refusal),
+    );
+    expect(held() - before).toBeLessThan(8_000_000);
+    expect(store.integrityFailures()).toHaveLength(1);
+  });
+
   it('takes no row back that is older than one this process has seen, however well it is sealed', async () => {
     const store = await fill(bench());
     const other = await bench().open();
