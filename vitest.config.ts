@@ -1,23 +1,46 @@
-// Two projects: `unit` needs nothing but this source; `whole` runs real tokens, processes and clients.
+// Three projects: `unit` needs nothing but this source; `whole` runs real tokens, processes and clients; `module` has the files that load a
+// token's library into the test's own process. The files of the first two share their workers' processes: none may leave anything behind.
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** It would be said by each file that uses the SDK. */
 const env = { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' };
 
+/** A library reads its configuration once a process. */
+const module = ['test/token/answers.test.ts', 'test/token/known-answers.test.ts'];
+
+/** What takes longest, the longest first: begun late, it would keep one worker busy when the others have ended. */
+const longest = ['fault/steps', 'packaging/image', 'fault/kill'];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification): number => {
+      const found = longest.findIndex((name) => moduleId.endsWith(`/${name}.test.ts`));
+      return found === -1 ? longest.length : found;
+    };
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));
+  }
+}
+
+const whole = { testTimeout: 120_000, hookTimeout: 120_000, pool: 'forks', env } as const;
+
 export default defineConfig({
   test: {
+    // vitest's default is one fewer than processors. Daemons wait for their children, for disks and for what is due: one more is worth it.
+    maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 10_000, env } },
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], isolate: false, testTimeout: 30_000, env } },
       {
         test: {
+          ...whole,
           name: 'whole',
           include: ['test/{token,store,audit,process,conformance,fault,packaging}/**/*.test.ts'],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
-          pool: 'forks',
-          env,
+          exclude: module,
+          isolate: false,
         },
       },
+      { test: { ...whole, name: 'module', include: module } },
     ],
   },
 });
