@@ -50,17 +50,29 @@ export async function makeImage(
   try {
     const base = join(place, 'base');
     await makeBase(base);
-    const built = new Map<string, Building>();
+    const roots: string[] = [];
     for (const [index, stage] of stages.entries()) {
       const root = join(place, `stage-${index}`);
-      // Linked, not copied: packages replace files and do not write into them.
+      // Linked, not copied: packages replace files and do not write into them. What is locked or written into each root has for itself.
       await run('cp', ['-al', base, root]);
+      for (const own of ['etc', 'var']) {
+        await rm(join(root, own), { recursive: true });
+        await run('cp', ['-a', join(base, own), join(root, own)]);
+      }
       if (stage.image.startsWith('node:')) await addNode(root);
-      built.set(stage.name ?? String(index), await makeStage(stage, root, built, context));
+      roots.push(root);
     }
-    const last = [...built.values()].at(-1);
+    // All at once, as an engine builds them: what copies from another stage waits for it there.
+    const built = new Map<string, Promise<Building>>();
+    for (const [index, stage] of stages.entries())
+      built.set(stage.name ?? String(index), makeStage(stage, roots[index]!, built, context));
+    // Also of one that failed the others' steps end before their roots are taken away.
+    const outcomes = await Promise.allSettled(built.values());
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    const last = outcomes.findLast((outcome) => outcome.status === 'fulfilled');
     if (last === undefined) throw new Error('the Dockerfile has no stage');
-    return { image: imageOf(last), remove };
+    return { image: imageOf(last.value), remove };
   } catch (error) {
     await remove();
     throw error;
@@ -113,7 +125,7 @@ function imageOf({ root, environment, folder, last }: Building): Image {
 async function makeStage(
   stage: Stage,
   root: string,
-  built: ReadonlyMap<string, Building>,
+  built: ReadonlyMap<string, Promise<Building>>,
   context: string,
 ): Promise<Building> {
   const building: Building = { root, environment: {}, folder: '/', last: new Map() };
@@ -127,7 +139,7 @@ async function makeStage(
 async function carryOut(
   instruction: Instruction,
   building: Building,
-  built: ReadonlyMap<string, Building>,
+  built: ReadonlyMap<string, Promise<Building>>,
   context: string,
 ): Promise<void> {
   switch (instruction.keyword) {
@@ -135,7 +147,7 @@ async function carryOut(
       return runInRoot(building, instruction.text);
     case 'COPY': {
       const { from, sources, target } = parseCopy(instruction);
-      const source = from === undefined ? context : built.get(from)?.root;
+      const source = from === undefined ? context : (await built.get(from))?.root;
       if (source === undefined) throw new Error(`there is no stage ${from ?? ''}`);
       const into = join(building.root, resolve(building.folder, target));
       const many = target.endsWith('/');
@@ -252,7 +264,9 @@ function start([program, words]: [string, string[]]): Started {
 
 /** What it printed: warnings, which go to stderr, are no part of it. */
 async function finish(started: Started, what: string): Promise<string> {
+  const t = performance.now();
   const code = await started.ended;
+  console.log('TIME', ((performance.now() - t) / 1000).toFixed(1), what.slice(0, 80));
   if (code !== 0) throw new Error(`${what}: ${code}\n${started.output().slice(-4000)}`);
   return started.stdout();
 }
