@@ -264,9 +264,7 @@ function start([program, words]: [string, string[]]): Started {
 
 /** What it printed: warnings, which go to stderr, are no part of it. */
 async function finish(started: Started, what: string): Promise<string> {
-  const t = performance.now();
   const code = await started.ended;
-  console.log('TIME', ((performance.now() - t) / 1000).toFixed(1), what.slice(0, 80));
   if (code !== 0) throw new Error(`${what}: ${code}\n${started.output().slice(-4000)}`);
   return started.stdout();
 }
