@@ -22,7 +22,6 @@ import type { Services } from './operations/define.js';
 import { Budgets } from './pipeline/budgets.js';
 import { createMessageCount } from './pipeline/message-count.js';
 import { audited, noticed } from './pipeline/service-event.js';
-import type { Asker } from './ports/token.js';
 import { ClockKeeper } from './process/clock-keeper.js';
 import { presentPoint } from './process/clock-point.js';
 import { FatalError } from './process/fatal.js';
@@ -87,7 +86,7 @@ async function open(config: GatewayConfig, tokens: RegionTokens, log: Log): Prom
     random: systemRandom,
     life,
     timers: systemTimers,
-    token: (region: string, asker: Asker) => tokens.of(region, asker),
+    tokens,
   };
   const services = { ...base, countMessage: createMessageCount(base) };
   const note = (eventName: string, details: Readonly<Record<string, string>>): void => {
@@ -104,7 +103,7 @@ async function open(config: GatewayConfig, tokens: RegionTokens, log: Log): Prom
     note('StoreRefused', { fault });
   };
   const metrics = createMetrics();
-  tokens.onTrouble((region, trouble) => metrics.tokenTrouble(region, trouble));
+  tokens.onTrouble((keyStore, trouble) => metrics.tokenTrouble(keyStore, trouble));
   const connections = new ConnectionTable({
     clock: systemClock,
     dropped: (reason) => metrics.connectionDropped(reason),
@@ -163,7 +162,7 @@ function core(gateway: Gateway, addresses: Core['addresses']): Core {
     authenticator: createAuthenticator({
       credentials: store.credentials,
       clock: services.clock,
-      regions: new Set(config.regions.map(({ region }) => region)),
+      regions: new Set(config.keyStores.map(({ region }) => region)),
       services: new Set(['kms', 'sts', 'iam', 'cloudtrail']),
       readTarget: rootTarget,
     }),

@@ -2,10 +2,11 @@
 // beside a running daemon.
 import { accessSync, constants, existsSync, lstatSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { ConfigurationError, type DaemonConfig, type RegionConfig } from '../config/daemon.js';
+import { ConfigurationError, type DaemonConfig, type KeyStoreConfig } from '../config/daemon.js';
 import { packageRoot, tokenHostEnvironment } from '../config/load.js';
 import { listenersOf } from '../config/schema.js';
 import { systemClock } from '../kernel/clock.js';
+import { keyStoreName, type KeyStoreRef } from '../model/key-store.js';
 import { runFolder } from '../process/home.js';
 import { tryLockHome } from '../process/lock.js';
 import { FatalError } from '../process/fatal.js';
@@ -40,7 +41,7 @@ export async function diagnose(load: () => Promise<DaemonConfig>): Promise<reado
     homeFinding(config.home),
   );
   const surroundings = surroundingsOf(config);
-  for (const region of config.regions) findings.push(...(await regionFindings(region, surroundings)));
+  for (const keyStore of config.keyStores) findings.push(...(await keyStoreFindings(keyStore, surroundings)));
   findings.push(...tlsFindings(config));
   if (!running) findings.push(...(await addressFindings(config)));
   return findings;
@@ -83,19 +84,19 @@ function homeFinding(home: string): Finding {
   return { subject };
 }
 
-async function regionFindings(config: RegionConfig, shared: Surroundings): Promise<Finding[]> {
-  const { region, tokenHost } = config;
+async function keyStoreFindings(config: KeyStoreConfig, shared: Surroundings): Promise<Finding[]> {
+  const { tokenHost } = config;
   const pin = pinFinding(config);
-  const subject = `module of ${region}`;
+  const subject = `module of ${keyStoreName(config)}`;
   const surroundings = { ...shared, environment: { ...shared.environment, ...config.environment } };
   const places = await probeProfile(tokenHost.profilePath, surroundings);
   if ('problem' in places) {
-    return [{ subject, problem: `${oneLine(places.problem)}: correct regions.${region}.profile` }, pin];
+    return [{ subject, problem: `${oneLine(places.problem)}: correct ${settingOf(config)}.profile` }, pin];
   }
   const paths = tokenHost.modulePath === undefined ? places.paths : [tokenHost.modulePath];
   const modulePath = paths.find((path) => existsSync(path));
   if (modulePath === undefined) {
-    const remedy = config.softhsm === undefined ? `set regions.${region}.modulePath` : setUp;
+    const remedy = config.softhsm === undefined ? `set ${settingOf(config)}.modulePath` : setUp;
     return [{ subject, problem: `there is none at ${paths.join(', ')}: ${remedy}` }, pin];
   }
   const token = await tokenFinding(config, modulePath, () => probeModule(modulePath, places.initString, surroundings));
@@ -103,11 +104,12 @@ async function regionFindings(config: RegionConfig, shared: Surroundings): Promi
 }
 
 async function tokenFinding(
-  { region, tokenHost, environment, softhsm }: RegionConfig,
+  config: KeyStoreConfig,
   modulePath: string,
   ask: () => ReturnType<typeof probeModule>,
 ): Promise<Finding> {
-  const subject = `token of ${region}`;
+  const { tokenHost, environment, softhsm } = config;
+  const subject = `token of ${keyStoreName(config)}`;
   // Development mode makes a Region's token, and SoftHSM's configuration before it, when the Region is first used.
   if (softhsm !== undefined && !existsSync(environment['SOFTHSM2_CONF'] ?? '')) {
     return { subject, note: ' (made when it is first used)' };
@@ -120,10 +122,14 @@ async function tokenFinding(
   return {
     subject,
     problem:
-      `the module has ${seen}, none labelled "${tokenHost.tokenLabel}": correct regions.${region}.label, or initialise one ` +
+      `the module has ${seen}, none labelled "${tokenHost.tokenLabel}": correct ${settingOf(config)}.label, or initialise one ` +
       `(pkcs11-tool --module ${modulePath} --init-token --label "${tokenHost.tokenLabel}", then --init-pin)`,
   };
 }
+
+/** Where the file says what it is. */
+const settingOf = ({ region, keyStore }: KeyStoreRef): string =>
+  keyStore === undefined ? `regions.${region}` : `regions.${region}.keyStores (${keyStore})`;
 
 /** As near to what a token host will have as can be had without making anything. */
 function surroundingsOf({ mode, home }: DaemonConfig): Surroundings {
@@ -132,8 +138,8 @@ function surroundingsOf({ mode, home }: DaemonConfig): Surroundings {
 
 const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, ' ');
 
-function pinFinding({ region, tokenHost, softhsm }: RegionConfig): Finding {
-  const subject = `PIN file of ${region}`;
+function pinFinding({ tokenHost, softhsm, ...keyStore }: KeyStoreConfig): Finding {
+  const subject = `PIN file of ${keyStoreName(keyStore)}`;
   const { pinFile } = tokenHost;
   if (!existsSync(pinFile)) {
     if (softhsm !== undefined) return { subject, note: ' (made with the token)' };

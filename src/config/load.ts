@@ -3,8 +3,17 @@ import { readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { z } from 'zod';
-import { ConfigurationError, type DaemonConfig, type RegionConfig } from './daemon.js';
-import { development, environmentSchema, fileSchema, type Settings, settingsOf, settingsSchema } from './schema.js';
+import { defaultKeyStore, type KeyStoreRef } from '../model/key-store.js';
+import { ConfigurationError, type DaemonConfig, type KeyStoreConfig } from './daemon.js';
+import {
+  development,
+  environmentSchema,
+  fileSchema,
+  type Settings,
+  settingsOf,
+  settingsSchema,
+  type TokenSettings,
+} from './schema.js';
 
 /** The folder of package.json, native-config/ and softhsm.conf. */
 export const packageRoot = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
@@ -19,8 +28,8 @@ export function loadDevelopment(environment: Environment = process.env, cwd: str
   );
   const variables = checked(environmentSchema.safeParse(Object.fromEntries(set)), 'environment');
   const settings = placed(checked(settingsSchema.safeParse(settingsOf(variables)), 'environment'), cwd);
-  const regions = development.regions.map((region) => developmentRegion(settings.home, region));
-  return { ...settings, mode: 'dev', regions };
+  const keyStores = development.regions.map((region) => developmentRegion(settings.home, region));
+  return { ...settings, mode: 'dev', keyStores };
 }
 
 /** Its paths absolute: they start at `folder`. */
@@ -54,28 +63,38 @@ export async function loadFile(file: string): Promise<DaemonConfig> {
   return {
     ...settings,
     mode: 'serve',
-    regions: Object.entries(regions).map(([region, of]): RegionConfig => {
-      const { profile, modulePath, label, pinFile, environment } = of;
-      return {
-        region,
-        environment,
-        softhsm: undefined,
-        tokenHost: {
-          region,
-          profilePath: profilePath(profile, folder),
-          modulePath: modulePath === undefined ? undefined : resolve(folder, modulePath),
-          tokenLabel: label,
-          pinFile: resolve(folder, pinFile),
-          notesFolder: notesFolder(settings.home),
-          socketPath: `${region}.sock`,
-          provision: undefined,
-        },
-      };
-    }),
+    keyStores: Object.entries(regions).flatMap(([region, { keyStores, ...own }]) => [
+      keyStoreConfig({ region, keyStore: undefined }, own, settings.home, folder),
+      ...keyStores.map(({ name, ...of }) => keyStoreConfig({ region, keyStore: name }, of, settings.home, folder)),
+    ]),
   };
 }
 
-/** What a token host has before its Region's own settings: no AWS_* variable, and in service nothing by which Node loads more code. */
+/** Paths start at `folder`. */
+function keyStoreConfig(
+  keyStore: KeyStoreRef,
+  { profile, modulePath, label, pinFile, environment }: TokenSettings,
+  home: string,
+  folder: string,
+): KeyStoreConfig {
+  return {
+    ...keyStore,
+    environment,
+    softhsm: undefined,
+    tokenHost: {
+      ...keyStore,
+      profilePath: profilePath(profile, folder),
+      modulePath: modulePath === undefined ? undefined : resolve(folder, modulePath),
+      tokenLabel: label,
+      pinFile: resolve(folder, pinFile),
+      notesFolder: notesFolder(home),
+      socketPath: socketPath(keyStore),
+      provision: undefined,
+    },
+  };
+}
+
+/** What a token host has before its own settings: no AWS_* variable, and in service nothing by which Node loads more code. */
 export function tokenHostEnvironment(mode: DaemonConfig['mode']): Readonly<Record<string, string>> {
   const kept = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'];
   if (mode === 'dev') kept.push('NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS');
@@ -96,24 +115,29 @@ export function reduceEnvironment(mode: DaemonConfig['mode']): Readonly<Record<s
   return left;
 }
 
-function developmentRegion(home: string, region: string): RegionConfig {
+function developmentRegion(home: string, region: string): KeyStoreConfig {
   const folder = join(home, 'tokens', region);
+  const keyStore = defaultKeyStore(region);
   return {
-    region,
+    ...keyStore,
     environment: { SOFTHSM2_CONF: join(folder, 'softhsm2.conf') },
     softhsm: { folder, templatePath: join(packageRoot, 'softhsm.conf') },
     tokenHost: {
-      region,
+      ...keyStore,
       profilePath: profilePath('softhsm2', packageRoot),
       modulePath: undefined,
       tokenLabel: `hsm-bridge ${region}`,
       pinFile: join(folder, 'user.pin'),
       notesFolder: notesFolder(home),
-      socketPath: `${region}.sock`,
+      socketPath: socketPath(keyStore),
       provision: { soPinFile: join(folder, 'so.pin') },
     },
   };
 }
+
+/** No Region's name has a dot. */
+const socketPath = ({ region, keyStore }: KeyStoreRef): string =>
+  keyStore === undefined ? `${region}.sock` : `${region}.${keyStore}.sock`;
 
 const notesFolder = (home: string): string => join(home, 'pins');
 

@@ -3,13 +3,13 @@ import type { Listener } from './listener.js';
 import type { Settings } from './schema.js';
 
 import { Secret } from '../kernel/secret.js';
+import type { KeyStoreRef } from '../model/key-store.js';
 import type { Credential } from '../model/principal.js';
 import type { TokenInfo } from '../model/token-key.js';
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
-export interface TokenHostConfig {
-  readonly region: string;
+export interface TokenHostConfig extends KeyStoreRef {
   /** Absolute path of the vendor profile (native-config/*.json). */
   readonly profilePath: string;
   /** Replaces the profile's list of module paths. */
@@ -28,7 +28,8 @@ export interface TokenHostConfig {
 export interface GatewayConfig extends Settings {
   readonly mode: 'dev' | 'serve';
   readonly lane: number;
-  readonly regions: readonly { readonly region: string; readonly socketPath: string }[];
+  /** As `DaemonConfig` has them. */
+  readonly keyStores: readonly (KeyStoreRef & { readonly socketPath: string })[];
   readonly listeners: readonly Listener[];
 }
 
@@ -78,14 +79,14 @@ export type ToGateway =
   /** Comes with the socket itself, bound, and before `configure`. */
   | { readonly type: 'socket'; /** A `Listener`'s name. */ readonly listener: string }
   | { readonly type: 'configure'; readonly config: GatewayConfig }
-  | { readonly type: 'token-ready'; readonly region: string; readonly callsInFlight: number }
+  | ({ readonly type: 'token-ready'; readonly callsInFlight: number } & KeyStoreRef)
   /**
-   * `broken`: calls in this Region fail at once until it is ready, which after most causes is not before the next start. `code` says why;
-   * without one the Region is not among those that are served.
+   * `broken`: calls of this token fail at once until it is ready, which after most causes is not before the next start. `code` says why;
+   * without one the key store is not among those that are configured.
    */
-  | { readonly type: 'token-down'; readonly region: string; readonly broken: boolean; readonly code?: FatalCode }
+  | ({ readonly type: 'token-down'; readonly broken: boolean; readonly code?: FatalCode } & KeyStoreRef)
   /** For metrics; the supervisor has logged it. */
-  | { readonly type: 'token-trouble'; readonly region: string; readonly trouble: Trouble }
+  | ({ readonly type: 'token-trouble'; readonly trouble: Trouble } & KeyStoreRef)
   /** The TLS files have changed. */
   | { readonly type: 'renew-tls' }
   | { readonly type: 'stop' };
@@ -109,8 +110,8 @@ export type FromGateway =
       /** From gateway 0 only, for the files of development mode and of the first start: a root access key of each account, in the order of `GatewayConfig.accounts`. */
       readonly rootCredentials?: readonly SentCredential[];
     }
-  /** A request needs this Region's token: start its host. */
-  | { readonly type: 'token-wanted'; readonly region: string }
+  /** A request needs this token: start its host. */
+  | ({ readonly type: 'token-wanted' } & KeyStoreRef)
   /** The host had something to do for a whole deadline and answered nothing: it hangs and must be killed. */
-  | { readonly type: 'token-overrun'; readonly region: string }
+  | ({ readonly type: 'token-overrun' } & KeyStoreRef)
   | Fatal;

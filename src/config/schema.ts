@@ -1,6 +1,7 @@
 // Every setting of the daemon: its type, its default and one sentence of documentation. docs/configuration.md shows the same table
 // and a test compares the two. A setting that is not here is refused.
 import { z } from 'zod';
+import { keyStorePattern } from '../model/key-store.js';
 import type { Listener } from './listener.js';
 
 const defaultPort = 4599;
@@ -26,19 +27,39 @@ const socketMode = z
   .default('0600');
 const logLevel = z.enum(['error', 'warn', 'info', 'debug']);
 
-const region = z.strictObject({
+const tokenSettings = {
   profile: path.describe('Vendor profile: a name in native-config/ (softhsm2) or the path of a file.'),
   modulePath: path.optional().describe("The vendor's PKCS#11 library; replaces the profile's list of places."),
   label: z
     .string()
     .min(1)
     .refine((text) => Buffer.byteLength(text) <= 32, 'a token label has 32 bytes at most')
-    .describe("Label of the token that holds this Region's keys."),
+    .describe('Label of the token that holds the keys.'),
   pinFile: path.describe("File with the token's user PIN on one line, mode 0600; only the token host reads it."),
   environment: z
     .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string({ error: 'a value is a text: put it in quotes' }))
     .default({})
-    .describe("Environment variables of this Region's token host, as the vendor's library wants them."),
+    .describe("Environment variables of the token host, as the vendor's library wants them."),
+};
+
+const keyStore = z.strictObject({
+  name: z
+    .string()
+    .regex(keyStorePattern, 'a name has lower-case letters, digits and hyphens, 32 at most, and begins with a letter')
+    .describe('Name of the key store; the rows of its keys carry it, so that it stays as it is.'),
+  ...tokenSettings,
+});
+
+const region = z.strictObject({
+  ...tokenSettings,
+  keyStores: z
+    .array(keyStore)
+    .max(16)
+    .refine((stores) => new Set(stores.map(({ name }) => name)).size === stores.length, 'a name is given twice')
+    .default([])
+    .describe(
+      "Further tokens of the Region. A new key goes to the Region's own, or to the first of these that can do its spec.",
+    ),
 });
 
 const settings = {
@@ -134,6 +155,8 @@ const settings = {
     .prefault({}),
   logLevel: logLevel.default('info').describe('Least severe line of the operational log that is written.'),
 };
+
+export type TokenSettings = z.output<z.ZodObject<typeof tokenSettings>>;
 
 /** All settings but the Regions'. */
 export const settingsSchema = z.strictObject(settings);

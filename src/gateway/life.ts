@@ -5,6 +5,7 @@ import type { Clock, MonotonicClock } from '../kernel/clock.js';
 import type { Timers } from '../kernel/timers.js';
 import { BridgeError } from '../kernel/errors.js';
 import { ignoreTerminalSignals } from '../kernel/terminal-signals.js';
+import { defaultKeyStore, isSameKeyStore, keyStoreName } from '../model/key-store.js';
 import type { Credential } from '../model/principal.js';
 import type { Drainable, Facade } from '../ports/facade.js';
 import { BoundAddresses } from '../process/endpoint.js';
@@ -55,12 +56,12 @@ export function liveAsGateway(parts: Parts): void {
       case 'configure': {
         const log = logOf(message.config);
         tokens = createRegionTokens({
-          regions: message.config.regions,
+          keyStores: message.config.keyStores,
           deadlineMs: message.config.deadlines.tokenMs,
           clock: parts.clock,
           timers: parts.timers,
-          onWanted: (region) => send({ type: 'token-wanted', region }),
-          onOverrun: (region) => send({ type: 'token-overrun', region }),
+          onWanted: (keyStore) => send({ type: 'token-wanted', ...keyStore }),
+          onOverrun: (keyStore) => send({ type: 'token-overrun', ...keyStore }),
         });
         const addresses = new BoundAddresses(message.config.listeners, sockets, parts.clock, log);
         parts
@@ -70,13 +71,13 @@ export function liveAsGateway(parts: Parts): void {
         break;
       }
       case 'token-ready':
-        tokens?.ready(message.region, message.callsInFlight);
+        tokens?.ready(message, message.callsInFlight);
         break;
       case 'token-down':
-        tokens?.down(message.region, message.broken ? (message.code ?? 'not served') : undefined);
+        tokens?.down(message, message.broken ? (message.code ?? 'not served') : undefined);
         break;
       case 'token-trouble':
-        tokens?.trouble(message.region, message.trouble);
+        tokens?.trouble(message, message.trouble);
         break;
       case 'renew-tls':
         serving?.renewTls();
@@ -103,17 +104,18 @@ async function start(parts: Parts, gateway: Gateway, addresses: BoundAddresses):
     throw new FatalError('token-unsafe', `${wrong}: connect it, or restore the home of this one`);
   const settler = createSettler(gateway);
   tokens.onReady(
-    (region) =>
+    (keyStore) =>
       void settler
-        .tokenIsUp(region)
-        .catch((error: unknown) => log.error(`reconcile of ${region} failed: ${String(error)}`)),
+        .tokenIsUp(keyStore)
+        .catch((error: unknown) => log.error(`reconcile of ${keyStoreName(keyStore)} failed: ${String(error)}`)),
   );
   // Nobody waits for what was never answered: the rest of a long list is settled while the daemon serves, as in every other Region.
-  const settling = settler.tokenIsUp(config.defaultRegion);
+  const first = defaultKeyStore(config.defaultRegion);
+  const settling = settler.tokenIsUp(first);
   await Promise.race([settling, timers.sleep(settleFirstMs)]);
   settling.catch((error: unknown) => log.error(`reconcile of ${config.defaultRegion} failed: ${String(error)}`));
-  for (const { region } of config.regions) {
-    if (region !== config.defaultRegion) void lookAtUnsettled(gateway, region);
+  for (const keyStore of config.keyStores) {
+    if (!isSameKeyStore(keyStore, first)) void lookAtUnsettled(gateway, keyStore);
   }
   const rootCredentials = config.lane === 0 ? await parts.rootCredentials(gateway) : undefined;
   const core = parts.core(gateway, addresses);

@@ -2,6 +2,7 @@
 import type { BackgroundVerification } from '../audit/background.js';
 import type { AdminOptions, Readiness } from '../facades/admin/server.js';
 import { connectionsCheck } from '../facades/aws-json/connections.js';
+import { defaultKeyStore, keyStoreName } from '../model/key-store.js';
 import type { Gateway } from './gateway.js';
 
 export function createReadiness(
@@ -11,7 +12,7 @@ export function createReadiness(
   const ready = (): Readiness => {
     const { writable, reason } = audit.state();
     const broken = store.integrityFailures();
-    const token = tokens.isUp(config.defaultRegion);
+    const token = tokens.isUp(defaultKeyStore(config.defaultRegion));
     const verified = verification.state();
     const doubt = keeper.doubt();
     const fault = store.fault();
@@ -21,7 +22,7 @@ export function createReadiness(
         audit: { ok: writable, ...(reason === undefined ? {} : { detail: reason }) },
         token: { ok: token },
         store: { ok: fault === undefined, ...(fault === undefined ? {} : { detail: fault }) },
-        // A Region that is not served does the others no harm, but somebody should look.
+        // A Region, or a key store of one, that is not served does the others no harm, but somebody should look.
         regions: { ok: tokens.broken().size === 0, ...detailOf([...tokens.broken()].map((each) => each.join(': '))) },
         // A broken row is refused and the rest is served: a reason for an alarm, not for taking the daemon out of service.
         integrity: { ok: broken.length === 0, ...detailOf(broken) },
@@ -42,10 +43,10 @@ export function createReadiness(
     metrics.cache(store.cache());
     const { damagedLanes, records, endedAtMs } = verification.state();
     metrics.auditVerified(damagedLanes, records, endedAtMs);
-    for (const { region } of config.regions) {
-      metrics.tokenUp(region, tokens.isUp(region));
-      metrics.tokenBroken(region, tokens.broken().has(region));
-      for (const work of ['using', 'making'] as const) metrics.tokenCalls(region, work, tokens.state(region, work));
+    for (const keyStore of config.keyStores) {
+      metrics.tokenUp(keyStore, tokens.isUp(keyStore));
+      metrics.tokenBroken(keyStore, tokens.broken().has(keyStoreName(keyStore)));
+      for (const work of ['using', 'making'] as const) metrics.tokenCalls(keyStore, work, tokens.state(keyStore, work));
     }
     return metrics.text();
   };

@@ -1,7 +1,9 @@
-// What a gateway does about what an earlier life left unfinished: in the audit log at its start, in each Region once its token is there.
+// What a gateway does about what an earlier life left unfinished: in the audit log at its start, in each key store once its token is there.
 import { closeInterrupted } from '../pipeline/interrupted.js';
-import { reconcile, settleAbandoned, type OnFailure } from '../pipeline/maintenance.js';
+import { reconcile, settleAbandoned, type OnFailure, type Reconciled } from '../pipeline/maintenance.js';
+import { isDefault, keyStoreName, type KeyStoreRef } from '../model/key-store.js';
 import type { Lease } from '../ports/store.js';
+import { theDaemon } from '../ports/token.js';
 import type { Log } from '../process/log.js';
 import type { Gateway } from './gateway.js';
 
@@ -28,61 +30,75 @@ export async function settleAudit({ services, audit, log, timers }: Gateway): Pr
 }
 
 export interface Settler {
-  /** Each time a Region's token is up: looks whether it is the right one, and settles the Region the first time it is. */
-  tokenIsUp(region: string): Promise<void>;
-  /** At each turn of the upkeep: what gateways that are gone left half done in the Region. */
-  upkeep(region: string, lease: Lease): Promise<void>;
+  /** Each time a token is up: looks whether a Region's default one is the right one, and settles the key store the first time it is. */
+  tokenIsUp(keyStore: KeyStoreRef): Promise<void>;
+  /** At each turn of the upkeep: what gateways that are gone left half done in the key store. */
+  upkeep(keyStore: KeyStoreRef, lease: Lease): Promise<void>;
 }
 
 export function createSettler(gateway: Gateway): Settler {
+  // All by name.
   const settled = new Map<string, Promise<void>>();
   const whole = new Set<string>();
   const begun = new Set<string>();
-  const settle = async (region: string): Promise<void> => {
+  const settle = async (keyStore: KeyStoreRef): Promise<void> => {
     const { services, log } = gateway;
-    const { settled: done, missing, unknown } = await reconcile(services, region, onFailure(log, region));
-    if (done > 0)
-      log.warn(`${region}: finished or undid ${done} key creations or rotations that a crash had interrupted`);
-    if (missing.count > 0)
-      log.error(
-        `${region}: the token does not hold the material of ${missing.count} keys: ${missing.first.join(', ')}${missing.count > missing.first.length ? ' …' : ''}`,
-      );
-    if (unknown > 0)
-      log.warn(`${region}: the token holds ${unknown} keys that the store does not know; they are left alone`);
-    // Health is that of the first gateway.
-    if (gateway.config.lane === 0)
+    tellReconciled(gateway, keyStore, await reconcile(services, keyStore, onFailure(log, keyStore)));
+    const { region } = keyStore;
+    // All rows of a Region are sealed by its default token. Health is that of the first gateway.
+    if (isDefault(keyStore) && gateway.config.lane === 0)
       checkAllSeals(gateway, region).catch((error: unknown) =>
         log.error(`${region}: the seals were not all checked: ${String(error)}`),
       );
   };
-  const tokenIsUp = async (region: string): Promise<void> => {
-    begun.add(region);
-    const wrong = await gateway.store.wrongToken(region);
+  const tokenIsUp = async (keyStore: KeyStoreRef): Promise<void> => {
+    const name = keyStoreName(keyStore);
+    begun.add(name);
+    const wrong = isDefault(keyStore) ? await gateway.store.wrongToken(keyStore.region) : undefined;
     if (wrong !== undefined) {
-      gateway.tokens.down(region, 'token-unsafe');
+      gateway.tokens.down(keyStore, 'token-unsafe');
       throw new Error(`${wrong}: the Region is not served with it`);
     }
-    const settling = settled.get(region) ?? settle(region);
-    settled.set(region, settling);
+    const settling = settled.get(name) ?? settle(keyStore);
+    settled.set(name, settling);
     settling.then(
-      () => whole.add(region),
-      () => settled.delete(region),
+      () => whole.add(name),
+      () => settled.delete(name),
     );
     await settling;
   };
-  const upkeep = async (region: string, lease: Lease): Promise<void> => {
+  const upkeep = async (keyStore: KeyStoreRef, lease: Lease): Promise<void> => {
     const { services, tokens, log } = gateway;
-    if (whole.has(region)) {
-      const count = await settleAbandoned(services, region, onFailure(log, region), lease);
+    const name = keyStoreName(keyStore);
+    if (whole.has(name)) {
+      const count = await settleAbandoned(services, keyStore, onFailure(log, keyStore), lease);
       if (count > 0)
-        log.warn(`${region}: finished or undid ${count} key creations or rotations of gateways that are gone`);
+        log.warn(`${name}: finished or undid ${count} key creations or rotations of gateways that are gone`);
       return;
     }
     // What its settling has still to come to is not settled twice; one that failed is tried again, and one that nothing began is begun.
-    if (settled.has(region)) return;
-    if (begun.has(region) ? tokens.isUp(region) : await isLeftUnfinished(gateway, region)) await tokenIsUp(region);
+    if (settled.has(name)) return;
+    if (begun.has(name) ? tokens.isUp(keyStore) : await isLeftUnfinished(gateway, keyStore)) await tokenIsUp(keyStore);
   };
   return { tokenIsUp, upkeep };
+}
+
+function tellReconciled({ tokens, log }: Gateway, keyStore: KeyStoreRef, found: Reconciled): void {
+  const name = keyStoreName(keyStore);
+  const { settled, missing, unknown, unserved } = found;
+  if (settled > 0)
+    log.warn(`${name}: finished or undid ${settled} key creations or rotations that a crash had interrupted`);
+  if (missing.count > 0)
+    log.error(
+      `${name}: the token does not hold the material of ${missing.count} keys: ${missing.first.join(', ')}${missing.count > missing.first.length ? ' …' : ''}`,
+    );
+  if (unknown > 0)
+    log.warn(`${name}: the token holds ${unknown} keys that the store does not know; they are left alone`);
+  if (unserved.count === 0) return;
+  log.error(
+    `${name}: ${unserved.count} backing keys are in key stores that are not configured (${unserved.first.join(', ')}): their keys cannot be used`,
+  );
+  for (const other of unserved.first) tokens.missed({ region: keyStore.region, keyStore: other });
 }
 
 /** So that health names each broken row, also those that nobody asks for. A row is refused when it is used, whether this came to it or not. */
@@ -97,22 +113,22 @@ async function checkAllSeals({ store, log, timers, ending }: Gateway, region: st
 }
 
 export const onFailure =
-  (log: Log, region: string): OnFailure =>
+  (log: Log, keyStore: KeyStoreRef): OnFailure =>
   (key, error) =>
-    log.error(`${region}: key ${key.keyId}: ${String(error)}; what is left is tried again later`);
+    log.error(`${keyStoreName(keyStore)}: key ${key.keyId}: ${String(error)}; what is left is tried again later`);
 
-/** A look at what is unfinished starts the Region's token, and its settling with it. A failure is logged: the upkeep looks again. */
-export async function lookAtUnsettled(gateway: Gateway, region: string): Promise<void> {
+/** What is unfinished starts the token, and its settling with it. A failure is logged: the upkeep looks again. */
+export async function lookAtUnsettled(gateway: Gateway, keyStore: KeyStoreRef): Promise<void> {
   try {
-    await isLeftUnfinished(gateway, region);
+    if (await isLeftUnfinished(gateway, keyStore)) gateway.tokens.of(keyStore, theDaemon);
   } catch (error) {
-    gateway.log.warn(`${region}: what was left unfinished could not be looked at: ${String(error)}`);
+    gateway.log.warn(`${keyStoreName(keyStore)}: what was left unfinished could not be looked at: ${String(error)}`);
   }
 }
 
-async function isLeftUnfinished({ store, log }: Gateway, region: string): Promise<boolean> {
-  for await (const key of store.keys.unsettled(region, 'abandoned')) {
-    log.debug(`${region}: key ${key.keyId} was left unfinished`);
+async function isLeftUnfinished({ store, log }: Gateway, keyStore: KeyStoreRef): Promise<boolean> {
+  for await (const key of store.keys.unsettled(keyStore, 'abandoned')) {
+    log.debug(`${keyStoreName(keyStore)}: key ${key.keyId} was left unfinished`);
     return true;
   }
   return false;

@@ -1,4 +1,5 @@
 // What is due from time to time: deletions, by a clock that is believed, and creations and rotations that will never end.
+import { keyStoreName } from '../model/key-store.js';
 import { deleteDueKeys, settleStaleCreations } from '../pipeline/maintenance.js';
 import { SecondLook } from '../pipeline/second-look.js';
 import type { ClockKeeper } from '../process/clock-keeper.js';
@@ -22,13 +23,13 @@ export function upkeepJob({ config, services, store, keeper, log, clock, timers 
     run: async (lease) => {
       const clockBelieved = await isBelieved(keeper, log);
       const evidence = { secondLook, clockBelieved, lease };
-      for (const { region } of config.regions) {
+      for (const keyStore of config.keyStores) {
         try {
-          await deleteDueKeys(services, region, evidence, onFailure(log, region));
-          await settler.upkeep(region, lease);
-          await settleStaleCreations(services, region, evidence, onFailure(log, region));
+          await deleteDueKeys(services, keyStore, evidence, onFailure(log, keyStore));
+          await settler.upkeep(keyStore, lease);
+          await settleStaleCreations(services, keyStore, evidence, onFailure(log, keyStore));
         } catch (error) {
-          log.error(`upkeep of ${region}: ${String(error)}`);
+          log.error(`upkeep of ${keyStoreName(keyStore)}: ${String(error)}`);
         }
       }
     },

@@ -2,6 +2,7 @@
 import { keyArn } from '../kernel/arn.js';
 import type { Strategy } from './ciphertext-blob.js';
 import type { KeySpec, KeyUsage } from './key-specs.js';
+import type { KeyStoreRef } from './key-store.js';
 
 /** AWS's KeyState, as far as keys made in the token can reach it. */
 export type KeyState = 'Creating' | 'Enabled' | 'Disabled' | 'PendingDeletion' | 'Unavailable';
@@ -26,7 +27,8 @@ export interface KeyRef {
   readonly keyId: string;
 }
 
-export interface Key extends KeyRef {
+/** All generations of its material, an announced one too, are in the one key store that it names: a deletion is recorded in one token, or in none. */
+export interface Key extends KeyRef, KeyStoreRef {
   /** `deleting`: its day has come and its material is being destroyed, which nobody can cancel any more. */
   readonly status: 'creating' | 'enabled' | 'disabled' | 'pendingDeletion' | 'deleting';
   /** Set by the reconcile after a start when the token no longer holds an object of this key; the key then shows as Unavailable. */

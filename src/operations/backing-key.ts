@@ -23,7 +23,7 @@ export async function generatePending(
   const materialId = key.pendingMaterialId;
   if (materialId === undefined) throw new Error('no material was announced');
   try {
-    await services.token(key.region, asker).generateKey(ckaIdOf(materialId), keySpecRow(key.spec).token);
+    await services.tokens.of(key, asker).generateKey(ckaIdOf(materialId), keySpecRow(key.spec).token);
   } catch (error) {
     if (isNothingMade(error)) await nothingMade();
     throw error;
@@ -38,7 +38,7 @@ const isNothingMade = (error: unknown): boolean =>
 /** Has the token the material that the row only announces? Asked by the daemon for itself. */
 export async function isPendingMade(services: Services, key: Key): Promise<boolean> {
   const materialId = key.pendingMaterialId;
-  return materialId !== undefined && services.token(key.region, theDaemon).holds(ckaIdOf(materialId));
+  return materialId !== undefined && services.tokens.of(key, theDaemon).holds(ckaIdOf(materialId));
 }
 
 /** Records announced material as current. It may be repeated after a crash. */
@@ -65,7 +65,7 @@ export function materialOf(key: Key): Buffer[] {
 
 /** Lets the token know of a deletion that the key's account has asked for. KMSInvalidStateException when it cannot record any. */
 export async function recordDeletion(services: Services, key: Key, deletionAtMs: number): Promise<void> {
-  if (await services.token(key.region, key.accountId).scheduleDestruction(materialOf(key), deletionAtMs)) return;
+  if (await services.tokens.of(key, key.accountId).scheduleDestruction(materialOf(key), deletionAtMs)) return;
   throw new BridgeError(
     'KMSInvalidStateException',
     `${arnOfKey(key)} is in a token that cannot record a deletion: disable the key instead.`,

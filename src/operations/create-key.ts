@@ -3,6 +3,7 @@ import { BridgeError } from '../kernel/errors.js';
 import { keyArn } from '../kernel/arn.js';
 import type { Key } from '../model/key.js';
 import { isKeySpec, isUsageOf, keySpecRow, type KeySpec, type KeyUsage } from '../model/key-specs.js';
+import type { KeyStoreRef } from '../model/key-store.js';
 import { quotas } from '../model/quotas.js';
 import { defaultKeyPolicy, parseKeyPolicy } from '../policy/document.js';
 import { decide } from '../policy/decide.js';
@@ -81,13 +82,16 @@ export const createKey = define({
         `The account has reached its quota of ${quotas.kmsKeys} KMS keys.`,
       );
     }
+    const kind = kindOf(input);
+    const { keyStore } = await chooseKeyStore(services, region, accountId, kind.spec);
     const row: Key = {
       region,
       accountId,
       keyId: services.random.uuid(),
+      keyStore,
       status: 'creating',
       materialMissing: false,
-      ...kindOf(input),
+      ...kind,
       description: input.Description,
       createdAtMs: nowMs,
       deletionAtMs: undefined,
@@ -97,7 +101,6 @@ export const createKey = define({
       pendingMaterialId: newMaterialId(services),
       life: services.life,
     };
-    await requireCapable(services, region, accountId, row.spec);
     await services.store.keys.insert(row);
     const key = await generatePending(services, row, accountId, () => services.store.keys.removeUnfinished(row));
     return { KeyMetadata: keyMetadata(key) };
@@ -125,11 +128,22 @@ function kindOf(input: CreateKeyInput): { readonly spec: KeySpec; readonly usage
   throw new BridgeError('ValidationException', `KeyUsage ${usage} is not compatible with KeySpec ${spec}`);
 }
 
-/** UnsupportedOperationException when the Region's token cannot do what keys of the spec are for. */
-async function requireCapable(services: Services, region: string, accountId: string, spec: KeySpec): Promise<void> {
-  const { algorithms } = await services.token(region, accountId).info();
+/**
+ * The first of the Region's key stores whose token can do what keys of the spec are for. One that is away ends the search: where a key goes must not
+ * hang on the moment. UnsupportedOperationException when none can.
+ */
+async function chooseKeyStore(
+  { tokens }: Services,
+  region: string,
+  accountId: string,
+  spec: KeySpec,
+): Promise<KeyStoreRef> {
   const { needs } = keySpecRow(spec);
-  if (!algorithms.includes(needs)) throw unsupported(`KeySpec ${spec}, for which the token must do ${needs},`);
+  for (const keyStore of tokens.keyStoresOf(region)) {
+    const { algorithms } = await tokens.of(keyStore, accountId).info();
+    if (algorithms.includes(needs)) return keyStore;
+  }
+  throw unsupported(`KeySpec ${spec}, for which the token must do ${needs},`);
 }
 
 function requireServed(input: CreateKeyInput): void {

@@ -1,9 +1,11 @@
-// Encrypt, Decrypt, ReEncrypt. Plaintexts pass through here once and are kept nowhere; ReEncrypt's leaves the token host in a DryRun
-// alone, to be wiped here.
+// Encrypt, Decrypt, ReEncrypt. Plaintexts pass through here once and are kept nowhere; ReEncrypt's leaves the token host in a DryRun, and on
+// its way to another key store, to be wiped here.
 import { BridgeError } from '../kernel/errors.js';
 import { parseCiphertext, type CiphertextParts } from '../model/ciphertext-blob.js';
 import type { EncryptionContext } from '../model/encryption-context.js';
 import { arnOfKey, type Key } from '../model/key.js';
+import { isSameKeyStore } from '../model/key-store.js';
+import type { Sealed } from '../ports/token.js';
 import { isNull, validationMessage } from '../shapes/constraints.js';
 import { required, structure, type Structure, type ValueOf } from '../shapes/shape.js';
 import { requireAlgorithm } from './algorithm.js';
@@ -57,7 +59,7 @@ export const encrypt = define({
   run: async (input, call) => {
     const { key, material } = await sealing(call.services, call.keys.key);
     const aad = material.aad(input.EncryptionContext);
-    const sealed = await call.services.token(key.region, call.accountId).encrypt(material.ckaId, aad, input.Plaintext);
+    const sealed = await call.services.tokens.of(key, call.accountId).encrypt(material.ckaId, aad, input.Plaintext);
     return {
       CiphertextBlob: Buffer.concat([material.header, sealed]),
       KeyId: arnOfKey(key),
@@ -189,12 +191,11 @@ export const reEncrypt = define({
     const parts = partsOf(input);
     const from = opening(source, parts);
     const { key: destination, material: to } = await sealing(call.services, call.keys.destination);
-    const sealed = await call.services
-      .token(call.region, call.accountId)
-      .reEncrypt(
-        { ckaId: from.ckaId, aad: from.aad(input.SourceEncryptionContext), sealed: parts.sealed },
-        { ckaId: to.ckaId, aad: to.aad(input.DestinationEncryptionContext) },
-      );
+    const sealed = await move(
+      call,
+      { key: source, ckaId: from.ckaId, aad: from.aad(input.SourceEncryptionContext), sealed: parts.sealed },
+      { key: destination, ckaId: to.ckaId, aad: to.aad(input.DestinationEncryptionContext) },
+    );
     return {
       CiphertextBlob: Buffer.concat([to.header, sealed]),
       SourceKeyId: arnOfKey(source),
@@ -225,10 +226,29 @@ const nullMember = (at: string): BridgeError => new BridgeError('ValidationExcep
 async function open(input: CiphertextInput, context: EncryptionContext, key: Key, { services, accountId }: Call) {
   const parts = partsOf(input);
   const material = opening(key, parts);
-  const plaintext = await services
-    .token(key.region, accountId)
+  const plaintext = await services.tokens
+    .of(key, accountId)
     .decrypt(material.ckaId, material.aad(context), parts.sealed);
   return { material, plaintext };
+}
+
+interface Place {
+  readonly key: Key;
+  readonly ckaId: Buffer;
+  readonly aad: Buffer;
+}
+
+/** One token does both by itself; between two the plaintext comes through here, as that of a Decrypt does. */
+async function move({ services: { tokens }, accountId }: Call, from: Place & { readonly sealed: Sealed }, to: Place) {
+  const source = tokens.of(from.key, accountId);
+  if (isSameKeyStore(from.key, to.key)) return source.reEncrypt(from, to);
+  const destination = tokens.of(to.key, accountId);
+  const plaintext = await source.decrypt(from.ckaId, from.aad, from.sealed);
+  try {
+    return await destination.encrypt(to.ckaId, to.aad, plaintext);
+  } finally {
+    plaintext.reveal().fill(0);
+  }
 }
 
 /** Only the token can tell whether context and ciphertext belong together. */

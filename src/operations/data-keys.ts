@@ -1,6 +1,7 @@
 // GenerateDataKey, GenerateDataKeyWithoutPlaintext, GenerateRandom: bytes from the token's generator.
 import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey } from '../model/key.js';
+import { defaultKeyStore } from '../model/key-store.js';
 import { required, structure, type Structure, type ValueOf } from '../shapes/shape.js';
 import { refuseRecipient } from './cryptography.js';
 import { define } from './define.js';
@@ -58,8 +59,8 @@ export const generateDataKey = define({
   run: async (input, call) => {
     const { key, material } = await sealing(call.services, call.keys.key);
     const aad = material.aad(input.EncryptionContext);
-    const { plaintext, sealed } = await call.services
-      .token(key.region, call.accountId)
+    const { plaintext, sealed } = await call.services.tokens
+      .of(key, call.accountId)
       .generateDataKey(material.ckaId, aad, lengthOf(input));
     return {
       CiphertextBlob: Buffer.concat([material.header, sealed]),
@@ -90,8 +91,8 @@ export const generateDataKeyWithoutPlaintext = define({
   run: async (input, call) => {
     const { key, material } = await sealing(call.services, call.keys.key);
     const aad = material.aad(input.EncryptionContext);
-    const sealed = await call.services
-      .token(key.region, call.accountId)
+    const sealed = await call.services.tokens
+      .of(key, call.accountId)
       .generateDataKeyWithoutPlaintext(material.ckaId, aad, lengthOf(input));
     return {
       CiphertextBlob: Buffer.concat([material.header, sealed]),
@@ -124,7 +125,7 @@ export const generateRandom = define({
       );
     }
   },
-  run: async (input, call) => ({
-    Plaintext: await call.services.token(call.region, call.accountId).random(input.NumberOfBytes ?? 0),
+  run: async (input, { services, region, accountId }) => ({
+    Plaintext: await services.tokens.of(defaultKeyStore(region), accountId).random(input.NumberOfBytes ?? 0),
   }),
 });

@@ -8,7 +8,7 @@ import type { Principal } from '../model/principal.js';
 import type { Service } from '../model/service.js';
 import type { AuditLog } from '../ports/audit.js';
 import type { Store } from '../ports/store.js';
-import type { Asker, Token } from '../ports/token.js';
+import type { Tokens } from '../ports/token.js';
 import { recordWriter, sparseRecordWriter, type RecordWriter } from '../shapes/record.js';
 import { required, type Members, type RecordedMember, type Structure, type ValueOf } from '../shapes/shape.js';
 import * as member from './members.js';
@@ -25,8 +25,7 @@ export interface Services {
   readonly timers: Timers;
   /** This gateway's life: rows whose material it is making carry it. */
   readonly life: string;
-  /** The Region's token for calls that an account's call needs, or for the daemon's own. */
-  readonly token: (region: string, asker: Asker) => Token;
+  readonly tokens: Tokens;
   /** Resolves when one more message may be encrypted under the key's current backing key; may rotate it first. */
   readonly countMessage: (key: Key) => Promise<Key>;
 }

@@ -147,7 +147,7 @@ export const cancelKeyDeletion = define({
     const { services } = call;
     const seen = cancellable(call.keys.key);
     // The token first: a row that says pending deletion destroys nothing without its record.
-    await services.token(seen.region, call.accountId).cancelDestruction(materialOf(seen));
+    await services.tokens.of(seen, call.accountId).cancelDestruction(materialOf(seen));
     const key = await services.store.keys.update(seen, (row) => ({
       ...cancellable(row),
       status: 'disabled',

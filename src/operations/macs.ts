@@ -38,7 +38,7 @@ export const generateMac = define({
   check: ({ MacAlgorithm }, { keys }) => requireAlgorithm(keys.key, MacAlgorithm),
   run: async ({ Message, MacAlgorithm }, { services, accountId, keys: { key } }) => {
     const ckaId = ckaIdOf(currentBackingKey(key).materialId);
-    const Mac = await services.token(key.region, accountId).generateMac(ckaId, MacAlgorithm, Message);
+    const Mac = await services.tokens.of(key, accountId).generateMac(ckaId, MacAlgorithm, Message);
     return { Mac, MacAlgorithm, KeyId: arnOfKey(key) };
   },
 });
@@ -74,6 +74,6 @@ async function requireValid(
   { services, accountId, keys: { key } }: Call<typeof verifyResources>,
 ): Promise<void> {
   const ckaId = ckaIdOf(currentBackingKey(key).materialId);
-  const token = services.token(key.region, accountId);
+  const token = services.tokens.of(key, accountId);
   if (!(await token.verifyMac(ckaId, MacAlgorithm, Message, Mac))) throw new BridgeError('KMSInvalidMacException');
 }

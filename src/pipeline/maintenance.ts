@@ -1,8 +1,9 @@
-// What the daemon does of itself: deletes keys that are due, and after a start settles what a crash left half done. All of it may be
-// interrupted anywhere and done again.
+// What the daemon does of itself, in one key store at a time: deletes keys that are due, and after a start settles what a crash left half
+// done. All of it may be interrupted anywhere and done again. Keys of a key store that is not configured are only counted.
 import { BridgeError } from '../kernel/errors.js';
 import { turn } from '../kernel/timers.js';
 import { ckaIdOf, type Key } from '../model/key.js';
+import { isDefault, keyStoreName, keyStorePattern, type KeyStoreRef } from '../model/key-store.js';
 import { adopt, isPendingMade, materialOf } from '../operations/backing-key.js';
 import type { Lease } from '../ports/store.js';
 import { theDaemon } from '../ports/token.js';
@@ -30,26 +31,25 @@ export interface Evidence {
  */
 export async function deleteDueKeys(
   services: Services,
-  region: string,
+  keyStore: KeyStoreRef,
   { secondLook, clockBelieved, lease }: Evidence,
   onFailure: OnFailure,
 ): Promise<void> {
-  const look = secondLook.look(`deletion ${region}`);
+  const look = secondLook.look(`deletion ${keyStoreName(keyStore)}`);
   let tokenIsThere = false;
-  for await (const key of services.store.keys.due(region, services.clock.now())) {
+  for await (const key of services.store.keys.due(keyStore, services.clock.now())) {
     const begun = key.status === 'deleting';
     if (!begun && !(clockBelieved && look.isRipe(`${key.accountId} ${key.keyId} ${key.deletionAtMs}`))) continue;
     // A token that is away would leave two records a minute for each of them.
-    if (!tokenIsThere) await services.token(region, theDaemon).info();
+    if (!tokenIsThere) await services.tokens.of(keyStore, theDaemon).info();
     tokenIsThere = true;
     await attempt(key, onFailure, () =>
       audited(services, ofKey('DeleteKey', key), async () => {
         const claimed = await services.store.keys.update(key, claim(services.clock.now()), lease);
-        if (
-          !(await services.token(region, theDaemon).destroyScheduled(materialOf(claimed), claimed.deletionAtMs ?? 0))
-        ) {
+        const token = services.tokens.of(claimed, theDaemon);
+        if (!(await token.destroyScheduled(materialOf(claimed), claimed.deletionAtMs ?? 0))) {
           // Others' times are not kept for a row that may come back.
-          await services.token(region, theDaemon).cancelDestruction(materialOf(claimed));
+          await token.cancelDestruction(materialOf(claimed));
           await services.store.keys.update(claimed, withoutDeletion, lease);
           throw new BridgeError('KMSInvalidStateException', unrecorded);
         }
@@ -79,12 +79,12 @@ const claim =
  */
 export async function settleStaleCreations(
   services: Services,
-  region: string,
+  keyStore: KeyStoreRef,
   { secondLook, lease }: Evidence,
   onFailure: OnFailure,
 ): Promise<void> {
-  const look = secondLook.look(`creation ${region}`);
-  for await (const key of services.store.keys.unsettled(region, 'all')) {
+  const look = secondLook.look(`creation ${keyStoreName(keyStore)}`);
+  for await (const key of services.store.keys.unsettled(keyStore, 'all')) {
     if (key.status !== 'creating' || !look.isRipe(`${key.accountId} ${key.keyId}`)) continue;
     await attempt(key, onFailure, () => settle(services, key, lease));
   }
@@ -94,14 +94,14 @@ export async function settleStaleCreations(
 /** Creations and rotations of gateways that are gone, never those of gateways that live; gives how many there were. */
 export async function settleAbandoned(
   services: Services,
-  region: string,
+  keyStore: KeyStoreRef,
   onFailure: OnFailure,
   lease?: Lease,
 ): Promise<number> {
   let settled = 0;
-  for await (const key of services.store.keys.unsettled(region, 'abandoned')) {
+  for await (const key of services.store.keys.unsettled(keyStore, 'abandoned')) {
     // A token that is away would leave a line a minute for each of them.
-    if (settled === 0) await services.token(region, theDaemon).info();
+    if (settled === 0) await services.tokens.of(keyStore, theDaemon).info();
     settled += 1;
     await attempt(key, onFailure, () => settle(services, key, lease));
   }
@@ -118,6 +118,8 @@ async function attempt(key: Key, onFailure: OnFailure, change: () => Promise<unk
 
 /** A token's list of 100,000 must not hold up the requests. */
 const objectsAtOnce = 1_000;
+/** Of many. */
+const namesTold = 10;
 
 /** How many there are, and the first of them. */
 export interface Found {
@@ -132,30 +134,56 @@ export interface Reconciled {
   readonly missing: Found;
   /** Objects that no row names: reported, never destroyed, since another database may own them. */
   readonly unknown: number;
+  /** Backing keys that no token can be asked for, and the key stores they are in. With a Region's default key store; else none. */
+  readonly unserved: Found;
 }
 
-/** Settles one Region after a start. Of all rows only ids are held; keys are read when something is to be done. */
-export async function reconcile(services: Services, region: string, onFailure: OnFailure): Promise<Reconciled> {
-  const settled = await settleAbandoned(services, region, onFailure);
-  const { lost, unknown } = await compare(services, region);
-  const missing = await markMissing(services, region, lost);
-  await markFound(services, region, lost);
-  return { settled, missing, unknown: unknown.length - (await services.store.keys.named(region, unknown)).size };
+/** Settles one key store after a start. Of all rows only ids are held; keys are read when something is to be done. */
+export async function reconcile(services: Services, keyStore: KeyStoreRef, onFailure: OnFailure): Promise<Reconciled> {
+  const settled = await settleAbandoned(services, keyStore, onFailure);
+  const { ids, unserved } = await listRows(services, keyStore);
+  const { lost, unknown } = await compare(services, keyStore, ids);
+  const missing = await markMissing(services, keyStore, lost);
+  await markFound(services, keyStore, lost);
+  const named = await services.store.keys.named(keyStore, unknown);
+  return { settled, missing, unknown: unknown.length - named.size, unserved };
+}
+
+/** What the rows say that the token holds; beside the default key store also what is in none that is configured. */
+async function listRows(
+  services: Services,
+  keyStore: KeyStoreRef,
+): Promise<{ readonly ids: PackedIds; readonly unserved: Found }> {
+  const { region } = keyStore;
+  const configured = new Set(services.tokens.keyStoresOf(region).map((each) => each.keyStore));
+  const ids = new PackedIds();
+  const elsewhere = new Set<string>();
+  let count = 0;
+  for await (const page of services.store.keys.materials(region)) {
+    ids.add(page.filter((place) => place.keyStore === keyStore.keyStore).map(({ ckaId }) => ckaId));
+    if (!isDefault(keyStore)) continue;
+    for (const { keyStore: name } of page) {
+      if (name === undefined || configured.has(name)) continue;
+      count += 1;
+      // Read without its seal: what is no name of a key store is of another hand.
+      if (elsewhere.size < namesTold && keyStorePattern.test(name)) elsewhere.add(name);
+    }
+  }
+  return { ids, unserved: { count, first: [...elsewhere] } };
 }
 
 /** CKA_IDs that only the rows have, and those that only the token has. Both lists come in the same order and are walked side by side. */
 async function compare(
   services: Services,
-  region: string,
+  keyStore: KeyStoreRef,
+  ids: PackedIds,
 ): Promise<{ readonly lost: ReadonlySet<string>; readonly unknown: readonly string[] }> {
-  // All rows before the first object, since the token goes on in one list: what is made meanwhile is in both, or at worst unknown.
-  const ids = new PackedIds();
-  for await (const page of services.store.keys.materials(region)) ids.add(page);
+  // All rows were read before the first object, since the token goes on in one list: what is made meanwhile is in both, or at worst unknown.
   const rows = ids[Symbol.iterator]();
   const [lost, unknown] = [new Set<string>(), [] as string[]];
   let row = rows.next().value;
   for (let after: Buffer | undefined; ;) {
-    const page = await services.token(region, theDaemon).inventory(after, objectsAtOnce);
+    const page = await services.tokens.of(keyStore, theDaemon).inventory(after, objectsAtOnce);
     for (const id of page) {
       const ckaId = id.toString('hex');
       for (; row !== undefined && row < ckaId; row = rows.next().value) lost.add(row);
@@ -177,18 +205,18 @@ async function compare(
 const lacks = (key: Key, lost: ReadonlySet<string>): boolean =>
   key.backingKeys.some(({ materialId }) => lost.has(ckaIdOf(materialId).toString('hex')));
 
-async function markMissing(services: Services, region: string, lost: ReadonlySet<string>): Promise<Found> {
+async function markMissing(services: Services, keyStore: KeyStoreRef, lost: ReadonlySet<string>): Promise<Found> {
   const seen = new Set<string>();
-  for await (const key of services.store.keys.owners(region, lost)) {
+  for await (const key of services.store.keys.owners(keyStore, lost)) {
     if (!lacks(key, lost) || seen.has(key.keyId)) continue;
     seen.add(key.keyId);
     if (!key.materialMissing) await setMissing(services, key, true);
   }
-  return { count: seen.size, first: [...seen].slice(0, 10) };
+  return { count: seen.size, first: [...seen].slice(0, namesTold) };
 }
 
-async function markFound(services: Services, region: string, lost: ReadonlySet<string>): Promise<void> {
-  for await (const key of services.store.keys.withoutMaterial(region)) {
+async function markFound(services: Services, keyStore: KeyStoreRef, lost: ReadonlySet<string>): Promise<void> {
+  for await (const key of services.store.keys.withoutMaterial(keyStore)) {
     if (!lacks(key, lost)) await setMissing(services, key, false);
   }
 }

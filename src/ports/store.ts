@@ -4,6 +4,7 @@
 // Rows that decide access are sealed under the token; a row whose seal does not match is never returned: the call fails with
 // BridgeError KMSInternal ("The stored record failed its integrity check.") and `Store.integrityFailures` names it.
 import type { Alias, Key, KeyRef } from '../model/key.js';
+import type { KeyStoreRef } from '../model/key-store.js';
 import type { Credential } from '../model/principal.js';
 
 export interface AccountScope {
@@ -17,7 +18,14 @@ export interface Page {
   readonly limit: number;
 }
 
-export interface KeyStore {
+/** What a backing key's row says, unsealed, of where its material is. */
+export interface MaterialPlace {
+  /** 32 hex digits. */
+  readonly ckaId: string;
+  readonly keyStore: string | undefined;
+}
+
+export interface KeyRowStore {
   find(ref: KeyRef): Promise<Key | undefined>;
   /** The key that owns the backing key with this CKA_ID (32 hex digits), in this Region; with an account: only when it is that account's. */
   findByMaterial(region: string, ckaId: string, accountId?: string): Promise<Key | undefined>;
@@ -37,23 +45,23 @@ export interface KeyStore {
   /** The same for a key that is being created. KMSInternalException, and nothing is removed, when another gateway has gone on with it. */
   removeUnfinished(key: Key, lease?: Lease): Promise<void>;
   /**
-   * Keys of any account in this Region whose deletion is due or has begun, oldest first. As in all that follows, rows come one after
+   * Keys of any account in this key store whose deletion is due or has begun, oldest first. As in all that follows, rows come one after
    * the other, as they are when it is their turn, and one with a broken seal is noted and left out.
    */
-  due(region: string, nowMs: number): AsyncIterable<Key>;
+  due(keyStore: KeyStoreRef, nowMs: number): AsyncIterable<Key>;
   /**
-   * Keys of this Region with `pendingMaterialId` set or in status creating: all, or those whose gateway's life is over. A row that
+   * Keys of this key store with `pendingMaterialId` set or in status creating: all, or those whose gateway's life is over. A row that
    * announces material that has encrypted is an older copy of a finished one: it counts as broken.
    */
-  unsettled(region: string, which: 'all' | 'abandoned'): AsyncIterable<Key>;
-  /** CKA_IDs (32 hex digits) of all backing keys of this Region, ascending, in pages, by an index that no seal covers. */
-  materials(region: string): AsyncIterable<readonly string[]>;
-  /** Those of the CKA_IDs that this index has. */
-  named(region: string, ckaIds: readonly string[]): Promise<ReadonlySet<string>>;
-  /** The keys that it names for these CKA_IDs; one may come more than once. */
-  owners(region: string, ckaIds: Iterable<string>): AsyncIterable<Key>;
-  /** Keys of this Region with `materialMissing` set. */
-  withoutMaterial(region: string): AsyncIterable<Key>;
+  unsettled(keyStore: KeyStoreRef, which: 'all' | 'abandoned'): AsyncIterable<Key>;
+  /** All backing keys of this Region, in the order of their CKA_IDs, in pages, by an index that no seal covers. */
+  materials(region: string): AsyncIterable<readonly MaterialPlace[]>;
+  /** Those of the CKA_IDs that this index has in the key store. */
+  named(keyStore: KeyStoreRef, ckaIds: readonly string[]): Promise<ReadonlySet<string>>;
+  /** The keys of the key store that it names for these CKA_IDs; one may come more than once. */
+  owners(keyStore: KeyStoreRef, ckaIds: Iterable<string>): AsyncIterable<Key>;
+  /** Keys of this key store with `materialMissing` set. */
+  withoutMaterial(keyStore: KeyStoreRef): AsyncIterable<Key>;
   /** Checks the seal of every key of this Region in small slices; gives the number of rows of each. The caller paces it. */
   checkSeals(region: string): AsyncIterable<number>;
 }
@@ -141,7 +149,7 @@ export interface CacheCounts {
 }
 
 export interface Store {
-  readonly keys: KeyStore;
+  readonly keys: KeyRowStore;
   readonly aliases: AliasStore;
   readonly foreign: ForeignStore;
   readonly credentials: CredentialStore;

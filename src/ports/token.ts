@@ -1,9 +1,10 @@
-// One Region's token, in the KMS's terms. Implemented over IPC by src/token/client.ts; a simulation may bring another.
+// A key store's token, in the KMS's terms. Implemented over IPC by src/token/client.ts; a simulation may bring another.
 // Every call can fail with BridgeError: DependencyTimeout (deadline passed; the effect is unknown), KMSInternal (token host away or token
 // suspect), KeyUnavailable (no key of the right kind with that CKA_ID), DaemonKeyMissing, InvalidCiphertext (tag does not match). Nothing is retried here.
 import { BridgeError } from '../kernel/errors.js';
 import type { Secret } from '../kernel/secret.js';
 import type { MacAlgorithm } from '../model/key-specs.js';
+import type { KeyStoreRef } from '../model/key-store.js';
 import type { TokenInfo, TokenKind } from '../model/token-key.js';
 
 /** The token refused to make a key, and certainly made nothing: it may be full. The caller hears KMSInternalException. */
@@ -69,7 +70,7 @@ export interface Token {
   sealRow(data: Buffer): Promise<Buffer>;
 }
 
-/** CKA_IDs of the keys the daemon owns in each token: invisible to users ("AWS owned keys"). `encrypt`/`decrypt` take `secrets`. */
+/** CKA_IDs of the keys the daemon owns in each Region's default token: invisible to users ("AWS owned keys"). `encrypt`/`decrypt` take `secrets`. */
 export const daemonKeys = {
   /** HMAC-SHA-256 over rows of the store. */
   rowSeal: Buffer.from('hsmb-row-seal-01'),
@@ -85,10 +86,12 @@ export const theDaemon: unique symbol = Symbol('the daemon');
 /** Whose turn a call takes: that of the account whose call of the API it serves, by its id, or the daemon's own. */
 export type Asker = string | typeof theDaemon;
 
-/**
- * The token of each served Region, for one asker: no other one's calls can keep its calls waiting for longer than their share, nor fill its room.
- * The token host is started when its token is first used.
- */
 export interface Tokens {
-  of(region: string, asker: Asker): Token;
+  /**
+   * The token of a key store, for one asker: no other one's calls can keep its calls waiting for longer than their share, nor fill its room.
+   * The token host is started when its token is first used. Throws KMSInternalException for a key store that is not configured (any more).
+   */
+  of(keyStore: KeyStoreRef, asker: Asker): Token;
+  /** Those that are configured, in the order in which new keys go to them: the default one first. None in a Region that is not served. */
+  keyStoresOf(region: string): readonly KeyStoreRef[];
 }

@@ -2,6 +2,7 @@
 // starts again gets the same sockets and is told which tokens are up, and which never will be.
 import type { ChildProcess } from 'node:child_process';
 import { type FatalCode, type FromGateway, type GatewayConfig, received, type ToGateway } from '../config/processes.js';
+import type { KeyStoreRef } from '../model/key-store.js';
 import type { Credential } from '../model/principal.js';
 import type { MonotonicClock } from '../kernel/clock.js';
 import type { Random } from '../kernel/random.js';
@@ -24,8 +25,8 @@ export interface GatewaysOptions {
   /** What a gateway that starts is told of the tokens. */
   readonly tokenNews: () => readonly ToGateway[];
   /** A gateway asks for a token; `reply` reaches it alone. */
-  readonly onTokenWanted: (region: string, reply: (message: ToGateway) => void) => void;
-  readonly onTokenOverrun: (region: string) => void;
+  readonly onTokenWanted: (keyStore: KeyStoreRef, reply: (message: ToGateway) => void) => void;
+  readonly onTokenOverrun: (keyStore: KeyStoreRef) => void;
   /** Once, when every lane is ready for the first time. */
   readonly onAllReady: (roots: readonly Credential[]) => void;
   readonly onFatal: (fatal: FatalError) => void;
@@ -99,10 +100,10 @@ export class Gateways {
         this.#ready(number, gateway, message.rootCredentials?.map(received));
         break;
       case 'token-wanted':
-        this.#options.onTokenWanted(message.region, (reply) => gateway.send(reply));
+        this.#options.onTokenWanted(message, (reply) => gateway.send(reply));
         break;
       case 'token-overrun':
-        this.#options.onTokenOverrun(message.region);
+        this.#options.onTokenOverrun(message);
         break;
       case 'fatal':
         if (passing.has(message.code) && this.#everReady.has(number))

@@ -3,7 +3,7 @@
 // can put anything into it, so that one look at what lies there holds for the daemon's life.
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { DaemonConfig, RegionConfig } from '../config/daemon.js';
+import type { DaemonConfig, KeyStoreConfig } from '../config/daemon.js';
 import { readUnfollowed, writeDurably } from '../kernel/durable-file.js';
 import { FatalError } from './fatal.js';
 import { makeWay, ownEntry, ownFolder, ownTree, requireSafeWay } from './private-files.js';
@@ -51,10 +51,10 @@ const files: ReadonlySet<string> = new Set(
   ['dev.env', 'credentials', 'clock'].flatMap((name) => [name, `${name}.draft`]),
 );
 
-/** Development mode: writes a Region's SoftHSM configuration from the project's template, so that the system's is never read. */
-export function prepareSofthsm(region: RegionConfig): void {
-  if (region.softhsm === undefined) return;
-  const { folder, templatePath } = region.softhsm;
+/** Development mode: writes a token's SoftHSM configuration from the project's template, so that the system's is never read. */
+export function prepareSofthsm({ softhsm }: KeyStoreConfig): void {
+  if (softhsm === undefined) return;
+  const { folder, templatePath } = softhsm;
   const objects = join(folder, 'objects');
   whenWritable(folder, () => {
     for (const each of [dirname(folder), folder, objects]) ownFolder(each);

@@ -1,8 +1,9 @@
-// What /metrics shows, in Prometheus's text format. Labels come from closed sets (operations, error codes, Regions), never from a caller.
+// What /metrics shows, in Prometheus's text format. Labels come from closed sets (operations, error codes, Regions, key stores), never from a caller.
 import type { Trouble } from '../config/processes.js';
+import type { KeyStoreRef } from '../model/key-store.js';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 
-/** Of one Region's token; milliseconds and counts since the start. */
+/** Of one token; milliseconds and counts since the start. */
 export interface TokenCalls {
   readonly waiting: number;
   readonly inFlight: number;
@@ -18,10 +19,10 @@ export interface Metrics {
   /** `budget`: which of an account's budgets was used up. */
   throttled(budget: 'requestRate' | 'requestsInFlight' | 'auditBytes'): void;
   auditWritable(writable: boolean): void;
-  tokenUp(region: string, up: boolean): void;
-  tokenBroken(region: string, broken: boolean): void;
-  tokenCalls(region: string, work: 'using' | 'making', state: TokenCalls): void;
-  tokenTrouble(region: string, trouble: Trouble): void;
+  tokenUp(keyStore: KeyStoreRef, up: boolean): void;
+  tokenBroken(keyStore: KeyStoreRef, broken: boolean): void;
+  tokenCalls(keyStore: KeyStoreRef, work: 'using' | 'making', state: TokenCalls): void;
+  tokenTrouble(keyStore: KeyStoreRef, trouble: Trouble): void;
   clockBelieved(believed: boolean): void;
   integrityFailures(count: number): void;
   /** Since the start. */
@@ -34,6 +35,12 @@ export interface Metrics {
   /** The text of /metrics. */
   text(): Promise<string>;
 }
+
+const tokenLabels = ['region', 'key_store'] as const;
+
+/** A Region's default key store has no name, and Prometheus takes a label that is not there for an empty one. */
+const labelsOf = ({ region, keyStore }: KeyStoreRef): Partial<Record<(typeof tokenLabels)[number], string>> =>
+  keyStore === undefined ? { region } : { region, key_store: keyStore };
 
 export function createMetrics(): Metrics {
   const registry = new Registry();
@@ -51,42 +58,42 @@ export function createMetrics(): Metrics {
     'hsm_bridge_audit_writable',
     '1 while the audit log can be written; while 0 no request is served.',
   );
-  const token = gauge('hsm_bridge_token_up', '1 while the token of the Region answers.', 'region');
+  const token = gauge('hsm_bridge_token_up', '1 while the token answers.', ...tokenLabels);
   const refused = gauge(
     'hsm_bridge_token_broken',
-    '1 while calls in the Region fail at once, because its token cannot be used.',
-    'region',
+    '1 while calls fail at once, because the token cannot be used.',
+    ...tokenLabels,
   );
   const troubles = counter(
     'hsm_bridge_token_troubles_total',
     'What went wrong in token hosts: the PKCS#11 function, its return value, and what was lost.',
-    'region',
+    ...tokenLabels,
     'function',
     'ckr',
     'lost',
   );
   const waiting = gauge(
     'hsm_bridge_token_waiting',
-    'Calls that wait for their turn at the token of the Region, or for its host: those that make keys, and all others.',
-    'region',
+    'Calls that wait for their turn at the token, or for its host: those that make keys, and all others.',
+    ...tokenLabels,
     'work',
   );
   const tokenInFlight = gauge(
     'hsm_bridge_token_in_flight',
-    'Calls that the token host of the Region has; one of more than 8 KiB counts for several.',
-    'region',
+    'Calls that the token host has; one of more than 8 KiB counts for several.',
+    ...tokenLabels,
     'work',
   );
   const tokenAnswered = gauge(
     'hsm_bridge_token_answered',
-    'Calls that the token host of the Region has answered since the start.',
-    'region',
+    'Calls that the token host has answered since the start.',
+    ...tokenLabels,
     'work',
   );
   const tokenSeconds = gauge(
     'hsm_bridge_token_seconds',
     'Seconds that these took in all, by what they spent them on.',
-    'region',
+    ...tokenLabels,
     'work',
     'part',
   );
@@ -142,16 +149,17 @@ export function createMetrics(): Metrics {
     },
     throttled: (budget) => throttled.inc({ budget }),
     auditWritable: (writable) => audit.set(writable ? 1 : 0),
-    tokenUp: (region, up) => token.set({ region }, up ? 1 : 0),
-    tokenBroken: (region, broken) => refused.set({ region }, broken ? 1 : 0),
-    tokenTrouble: (region, { function: from, ckr, lost, count }) =>
-      troubles.inc({ region, function: from, ckr, lost }, count),
-    tokenCalls(region, work, state) {
-      waiting.set({ region, work }, state.waiting);
-      tokenInFlight.set({ region, work }, state.inFlight);
-      tokenAnswered.set({ region, work }, state.answered);
-      tokenSeconds.set({ region, work, part: 'turn' }, state.waitedMs / 1000);
-      tokenSeconds.set({ region, work, part: 'call' }, (state.tookMs - state.waitedMs) / 1000);
+    tokenUp: (keyStore, up) => token.set(labelsOf(keyStore), up ? 1 : 0),
+    tokenBroken: (keyStore, broken) => refused.set(labelsOf(keyStore), broken ? 1 : 0),
+    tokenTrouble: (keyStore, { function: from, ckr, lost, count }) =>
+      troubles.inc({ ...labelsOf(keyStore), function: from, ckr, lost }, count),
+    tokenCalls(keyStore, work, state) {
+      const labels = { ...labelsOf(keyStore), work };
+      waiting.set(labels, state.waiting);
+      tokenInFlight.set(labels, state.inFlight);
+      tokenAnswered.set(labels, state.answered);
+      tokenSeconds.set({ ...labels, part: 'turn' }, state.waitedMs / 1000);
+      tokenSeconds.set({ ...labels, part: 'call' }, (state.tookMs - state.waitedMs) / 1000);
     },
     clockBelieved: (believed) => clock.set(believed ? 1 : 0),
     integrityFailures: (count) => integrity.set(count),

@@ -1,6 +1,7 @@
 // The supervisor: starts the daemon's processes in order, starts again what dies, and ends them in order. It serves nothing, loads no
 // PKCS#11 and sees no PIN. When it returns, no process and no dev.env is left.
 import type { DaemonConfig } from '../config/daemon.js';
+import { defaultKeyStore, isSameKeyStore, keyStoreName } from '../model/key-store.js';
 import type { Credential } from '../model/principal.js';
 import { listenersOf } from '../config/schema.js';
 import { systemClock } from '../kernel/clock.js';
@@ -22,7 +23,7 @@ import { TokenHosts } from './token-hosts.js';
 export interface DaemonOptions {
   readonly config: DaemonConfig;
   readonly entry: ChildEntry;
-  /** The environment of token hosts, before their Region's own settings. */
+  /** The environment of token hosts, before their key stores' own settings. */
   readonly environment: Readonly<Record<string, string>>;
   readonly log: Log;
   /** Writes to the user's terminal: the banner. */
@@ -105,7 +106,7 @@ async function supervise(options: DaemonOptions, sockets: Sockets, release: () =
   };
   const renewTls = config.listen.tls === undefined ? undefined : (): void => gateways.broadcast({ type: 'renew-tls' });
   const removeHandlers = onSignals(end, force, renewTls, systemClock);
-  hosts.want(config.defaultRegion);
+  hosts.want(defaultKeyStore(config.defaultRegion));
   gateways.start();
 
   const cause = await ended;
@@ -125,10 +126,11 @@ function assemble(
 ): { hosts: TokenHosts; gateways: Gateways } {
   const { config, entry, log } = options;
   const folder = runFolder(config.home);
+  const first = defaultKeyStore(config.defaultRegion);
   // Once it serves, no token's fault ends the daemon: a caller may have chosen the moment.
   let announced = false;
   const hosts = new TokenHosts({
-    regions: config.regions,
+    keyStores: config.keyStores,
     runFolder: folder,
     entry,
     environment: options.environment,
@@ -137,14 +139,14 @@ function assemble(
     clock: systemClock,
     timers: systemTimers,
     random: systemRandom,
-    onReady(region, token) {
-      log.info(`token of ${region} is up`, { ...token });
-      gateways.broadcast({ type: 'token-ready', region, callsInFlight: token.callsInFlight });
-      if (region === config.defaultRegion) gateways.open();
+    onReady(keyStore, token) {
+      log.info(`token of ${keyStoreName(keyStore)} is up`, { ...token });
+      gateways.broadcast({ type: 'token-ready', ...keyStore, callsInFlight: token.callsInFlight });
+      if (isSameKeyStore(keyStore, first)) gateways.open();
     },
     onDown: (news) => gateways.broadcast(news),
-    onTrouble: (region, trouble) => gateways.broadcast({ type: 'token-trouble', region, trouble }),
-    isEssential: (region) => region === config.defaultRegion && !announced,
+    onTrouble: (keyStore, trouble) => gateways.broadcast({ type: 'token-trouble', ...keyStore, trouble }),
+    isEssential: (keyStore) => isSameKeyStore(keyStore, first) && !announced,
     onFatal: end,
   });
   const gateways = new Gateways({
@@ -157,18 +159,18 @@ function assemble(
     timers: systemTimers,
     random: systemRandom,
     tokenNews: () => hosts.news(),
-    onTokenWanted(region, reply) {
-      const news = hosts.want(region);
+    onTokenWanted(keyStore, reply) {
+      const news = hosts.want(keyStore);
       if (news !== undefined) reply(news);
     },
-    onTokenOverrun(region) {
-      log.error(`the token of ${region} did not answer within its deadline: ending its host`);
-      hosts.kill(region);
+    onTokenOverrun(keyStore) {
+      log.error(`the token of ${keyStoreName(keyStore)} did not answer within its deadline: ending its host`);
+      hosts.kill(keyStore);
     },
     onAllReady(roots) {
       announced = true;
       try {
-        announce(options, { sockets, roots, token: hosts.describe(config.defaultRegion) });
+        announce(options, { sockets, roots, token: hosts.describe(first) });
       } catch (error) {
         end(error instanceof Error ? error : new Error(String(error)));
       }
@@ -237,6 +239,10 @@ function cleanUp(log: Log, action: () => void): void {
 }
 
 function gatewayConfig(config: DaemonConfig): GatewaysOptions['config'] {
-  const regions = config.regions.map(({ region, tokenHost }) => ({ region, socketPath: tokenHost.socketPath }));
-  return { ...config, regions, listeners: listenersOf(config) };
+  const keyStores = config.keyStores.map(({ region, keyStore, tokenHost: { socketPath } }) => ({
+    region,
+    keyStore,
+    socketPath,
+  }));
+  return { ...config, keyStores, listeners: listenersOf(config) };
 }

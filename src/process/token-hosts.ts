@@ -1,8 +1,9 @@
-// The token hosts, one a Region, each started when its token is first wanted: by any caller, which must not be able to end more by it than
+// The token hosts, one a key store, each started when its token is first wanted: by any caller, which must not be able to end more by it than
 // its own call. A host that reported why it cannot run is not started again: a wrong PIN tried twice may lock a token. Only what a
 // network or a disk can take away, and give back, is waited for.
-import type { RegionConfig } from '../config/daemon.js';
+import type { KeyStoreConfig } from '../config/daemon.js';
 import type { FatalCode, FromTokenHost, ToGateway, ToTokenHost, Trouble } from '../config/processes.js';
+import { isDefault, isSameKeyStore, keyStoreName, type KeyStoreRef } from '../model/key-store.js';
 import type { TokenInfo } from '../model/token-key.js';
 import { type ChildEntry, forkTokenHost } from './entry.js';
 import type { MonotonicClock } from '../kernel/clock.js';
@@ -14,7 +15,7 @@ import type { Log } from './log.js';
 import { Supervised } from './supervised.js';
 
 export interface TokenHostsOptions {
-  readonly regions: readonly RegionConfig[];
+  readonly keyStores: readonly KeyStoreConfig[];
   readonly runFolder: string;
   readonly entry: ChildEntry;
   readonly environment: Readonly<Record<string, string>>;
@@ -24,24 +25,25 @@ export interface TokenHostsOptions {
   readonly clock: MonotonicClock;
   readonly timers: Timers;
   readonly random: Random;
-  readonly onReady: (region: string, token: TokenInfo) => void;
+  readonly onReady: (keyStore: KeyStoreRef, token: TokenInfo) => void;
   /** The host is away, whether it had been ready or not. */
   readonly onDown: (news: TokenNews) => void;
   /** Something went wrong in a host; it is in the log. */
-  readonly onTrouble: (region: string, trouble: Trouble) => void;
-  /** Whether the daemon ends without this Region: it has not been ready yet, and cannot be without it. */
-  readonly isEssential: (region: string) => boolean;
-  /** An essential Region cannot be served. */
+  readonly onTrouble: (keyStore: KeyStoreRef, trouble: Trouble) => void;
+  /** Whether the daemon ends without this token: it has not been ready yet, and cannot be without it. */
+  readonly isEssential: (keyStore: KeyStoreRef) => boolean;
+  /** An essential one cannot be used. */
   readonly onFatal: (fatal: FatalError) => void;
 }
 
-/** What a gateway is told of a Region. */
-export type TokenNews = Extract<ToGateway, { readonly region: string }>;
+/** What a gateway is told of a token. */
+export type TokenNews = Extract<ToGateway, KeyStoreRef>;
 
 /** A token that was there a moment ago may be back in the next. None of these is about the PIN or the token's safety. */
 const passing: ReadonlySet<FatalCode> = new Set(['module-missing', 'token-missing', 'home-unwritable']);
 
 interface Slot {
+  readonly keyStore: KeyStoreRef;
   readonly host: Supervised<ToTokenHost, FromTokenHost>;
   token: TokenInfo | undefined;
   everReady: boolean;
@@ -53,31 +55,32 @@ interface Slot {
 
 export class TokenHosts {
   readonly #options: TokenHostsOptions;
+  /** By name. */
   readonly #slots = new Map<string, Slot>();
 
   constructor(options: TokenHostsOptions) {
     this.#options = options;
   }
 
-  /** Starts this Region's host unless it runs. What there is to say of it already; a Region that is not served counts as broken. */
-  want(region: string): TokenNews | undefined {
-    const config = this.#options.regions.find((candidate) => candidate.region === region);
-    if (config === undefined) return { type: 'token-down', region, broken: true };
-    const slot = this.#slots.get(region) ?? this.#add(config);
-    return newsOf(region, slot);
+  /** Starts the token's host unless it runs. What there is to say of it already; a key store that is not configured counts as broken. */
+  want({ region, keyStore }: KeyStoreRef): TokenNews | undefined {
+    const wanted = { region, keyStore };
+    const config = this.#options.keyStores.find((candidate) => isSameKeyStore(candidate, wanted));
+    if (config === undefined) return { type: 'token-down', ...wanted, broken: true };
+    return newsOf(this.#slotOf(wanted) ?? this.#add(wanted, config));
   }
 
   news(): readonly TokenNews[] {
-    return [...this.#slots].flatMap(([region, slot]) => newsOf(region, slot) ?? []);
+    return [...this.#slots.values()].flatMap((slot) => newsOf(slot) ?? []);
   }
 
-  describe(region: string): TokenInfo | undefined {
-    return this.#slots.get(region)?.token;
+  describe(keyStore: KeyStoreRef): TokenInfo | undefined {
+    return this.#slotOf(keyStore)?.token;
   }
 
   /** It hangs: ends the process, a new one follows. */
-  kill(region: string): void {
-    this.#slots.get(region)?.host.kill();
+  kill(keyStore: KeyStoreRef): void {
+    this.#slotOf(keyStore)?.host.kill();
   }
 
   killAll(): void {
@@ -88,25 +91,29 @@ export class TokenHosts {
     await Promise.all([...this.#slots.values()].map(({ host }) => host.stop({ type: 'stop' })));
   }
 
-  #add(config: RegionConfig): Slot {
+  #slotOf(keyStore: KeyStoreRef): Slot | undefined {
+    return this.#slots.get(keyStoreName(keyStore));
+  }
+
+  #add(keyStore: KeyStoreRef, config: KeyStoreConfig): Slot {
     const slot: Slot = {
+      keyStore,
       token: undefined,
       everReady: false,
       failure: undefined,
       abandoned: false,
       host: this.#supervise(config, () => slot),
     };
-    this.#slots.set(config.region, slot);
+    this.#slots.set(keyStoreName(keyStore), slot);
     slot.host.start();
     return slot;
   }
 
-  #supervise(config: RegionConfig, slot: () => Slot): Slot['host'] {
+  #supervise(config: KeyStoreConfig, slot: () => Slot): Slot['host'] {
     const { runFolder, log, clock, timers, random, entry, startDeadlineMs } = this.#options;
-    const { region } = config;
     const environment = { ...this.#options.environment, ...config.environment };
     return new Supervised<ToTokenHost, FromTokenHost>({
-      name: `token host ${region}`,
+      name: `token host ${keyStoreName(config)}`,
       runFolder,
       log,
       clock,
@@ -118,66 +125,70 @@ export class TokenHosts {
         return forkTokenHost(entry, runFolder, environment);
       },
       onStart: () => slot().host.send({ type: 'configure', config: config.tokenHost }),
-      onMessage: (message) => this.#heard(slot(), region, message),
+      onMessage: (message) => this.#heard(slot(), message),
       onExit: () => {
+        const { failure, keyStore } = slot();
         slot().token = undefined;
-        if (slot().failure === undefined) this.#options.onDown({ type: 'token-down', region, broken: false });
+        if (failure === undefined) this.#options.onDown({ type: 'token-down', ...keyStore, broken: false });
       },
     });
   }
 
-  #heard(slot: Slot, region: string, message: FromTokenHost): void {
+  #heard(slot: Slot, message: FromTokenHost): void {
     if (message.type === 'ready') {
       slot.token = message.token;
       slot.everReady = true;
       slot.failure = undefined;
       slot.host.markReady();
-      this.#options.onReady(region, message.token);
+      this.#options.onReady(slot.keyStore, message.token);
     } else if (message.type === 'trouble') {
       const { what, ...fields } = message.trouble;
-      this.#options.log.error(`token of ${region}: ${what}`, fields);
-      this.#options.onTrouble(region, message.trouble);
+      this.#options.log.error(`token of ${keyStoreName(slot.keyStore)}: ${what}`, fields);
+      this.#options.onTrouble(slot.keyStore, message.trouble);
     } else {
-      this.#failed(slot, region, new FatalError(message.code, message.message));
+      this.#failed(slot, new FatalError(message.code, message.message));
     }
   }
 
   /** Throws FatalError, which it has dealt with. */
-  #prepare(slot: Slot, config: RegionConfig): void {
+  #prepare(slot: Slot, config: KeyStoreConfig): void {
     try {
       prepareSofthsm(config);
     } catch (error) {
-      if (error instanceof FatalError) this.#failed(slot, config.region, error);
+      if (error instanceof FatalError) this.#failed(slot, error);
       throw error;
     }
   }
 
-  #failed(slot: Slot, region: string, fatal: FatalError): void {
+  #failed(slot: Slot, fatal: FatalError): void {
     const { isEssential, onFatal, log } = this.#options;
     const { code, message } = fatal;
+    const { keyStore } = slot;
     if (slot.abandoned) return;
-    if (passing.has(code) && (slot.everReady || !isEssential(region))) {
+    if (passing.has(code) && (slot.everReady || !isEssential(keyStore))) {
       // It ends by itself, and the next one may find the token again.
-      if (slot.everReady || slot.failure !== code) log.error(`token of ${region} is away: ${message}`, { code });
-      if (!slot.everReady) this.#fail(slot, region, code);
+      if (slot.everReady || slot.failure !== code)
+        log.error(`token of ${keyStoreName(keyStore)} is away: ${message}`, { code });
+      if (!slot.everReady) this.#fail(slot, code);
       return;
     }
     slot.abandoned = true;
     void slot.host.stop({ type: 'stop' });
-    this.#fail(slot, region, code);
-    if (isEssential(region)) onFatal(fatal);
-    else log.error(`Region ${region} is not served until the next start: ${message}`, { code });
+    this.#fail(slot, code);
+    const what = isDefault(keyStore) ? 'Region' : 'key store';
+    if (isEssential(keyStore)) onFatal(fatal);
+    else log.error(`${what} ${keyStoreName(keyStore)} is not served until the next start: ${message}`, { code });
   }
 
   /** No call waits for what may not come, or only after a long time. */
-  #fail(slot: Slot, region: string, code: FatalCode): void {
+  #fail(slot: Slot, code: FatalCode): void {
     slot.failure = code;
     slot.token = undefined;
-    this.#options.onDown({ type: 'token-down', region, broken: true, code });
+    this.#options.onDown({ type: 'token-down', ...slot.keyStore, broken: true, code });
   }
 }
 
-function newsOf(region: string, { failure, token }: Slot): TokenNews | undefined {
-  if (failure !== undefined) return { type: 'token-down', region, broken: true, code: failure };
-  return token === undefined ? undefined : { type: 'token-ready', region, callsInFlight: token.callsInFlight };
+function newsOf({ keyStore, failure, token }: Slot): TokenNews | undefined {
+  if (failure !== undefined) return { type: 'token-down', ...keyStore, broken: true, code: failure };
+  return token === undefined ? undefined : { type: 'token-ready', ...keyStore, callsInFlight: token.callsInFlight };
 }

@@ -2,6 +2,7 @@
 // a key found that way is believed when it names that backing key itself.
 import { sql, type Kysely } from 'kysely';
 import type { BackingKey, Key, KeyRef } from '../model/key.js';
+import type { KeyStoreRef } from '../model/key-store.js';
 import type { Strategy } from '../model/ciphertext-blob.js';
 import { ReadCache } from './cache.js';
 import type { OfKey, StoreContext } from './context.js';
@@ -20,6 +21,8 @@ const columns = {
   material_id: 'text',
   strategy: 'text?',
   created_at_ms: 'integer',
+  /** Its key's: what a token is to hold is listed from here. */
+  key_store: 'text?',
 } as const satisfies AnyColumns;
 
 export const backingKeys = {
@@ -34,16 +37,17 @@ export type BackingKeyTables = Record<'backing_keys', BackingKeyRow>;
 
 const ckaIdIn = ({ materialId }: BackingKey): string => materialId.slice(0, 32);
 
-export const backingKeyRows = (ref: KeyRef, generations: readonly BackingKey[]): BackingKeyRow[] =>
+export const backingKeyRows = (key: KeyRef & KeyStoreRef, generations: readonly BackingKey[]): BackingKeyRow[] =>
   generations.map((backingKey, n) => ({
-    region: ref.region,
-    account_id: ref.accountId,
-    key_id: ref.keyId,
+    region: key.region,
+    account_id: key.accountId,
+    key_id: key.keyId,
     generation: n + 1,
     cka_id: ckaIdIn(backingKey),
     material_id: backingKey.materialId,
     strategy: backingKey.strategy ?? null,
     created_at_ms: backingKey.createdAtMs,
+    key_store: key.keyStore ?? null,
   }));
 
 export const backingKeyOf = (row: BackingKeyRow): BackingKey => ({

@@ -3,6 +3,7 @@ import { hash } from 'node:crypto';
 import { BridgeError } from '../kernel/errors.js';
 import { prefixed } from '../kernel/length-prefix.js';
 import { Secret } from '../kernel/secret.js';
+import { defaultKeyStore } from '../model/key-store.js';
 import type { Credential } from '../model/principal.js';
 import type { CredentialStore } from '../ports/store.js';
 import { daemonKeys, theDaemon } from '../ports/token.js';
@@ -81,7 +82,7 @@ export class CredentialRows implements CredentialStore {
       root: 1,
       created_at_ms: clock.now(),
       wrapped_secret: await tokens
-        .of(defaultRegion, theDaemon)
+        .of(defaultKeyStore(defaultRegion), theDaemon)
         .encrypt(daemonKeys.secrets, secretAad(accessKeyId, accountId), secret),
     });
     await this.#context.writes.run(async (write) => {
@@ -93,7 +94,9 @@ export class CredentialRows implements CredentialStore {
 async function unwrap(row: RowOf<typeof columns>, { tokens, defaultRegion }: World): Promise<Credential | undefined> {
   const aad = secretAad(row.access_key_id, row.account_id);
   try {
-    const secret = await tokens.of(defaultRegion, theDaemon).decrypt(daemonKeys.secrets, aad, row.wrapped_secret);
+    const secret = await tokens
+      .of(defaultKeyStore(defaultRegion), theDaemon)
+      .decrypt(daemonKeys.secrets, aad, row.wrapped_secret);
     return Object.freeze({
       accessKeyId: row.access_key_id,
       accountId: row.account_id,

@@ -1,4 +1,4 @@
-// The daemon's own keys in each token: made exactly once, before the first seal, and never beside rows that other keys have sealed.
+// The daemon's own keys in each Region's default token: made exactly once, before the first seal, and never beside rows that other keys have sealed.
 import { hash } from 'node:crypto';
 import type { Kysely } from 'kysely';
 import type { Clock } from '../kernel/clock.js';
@@ -6,6 +6,7 @@ import { BridgeError } from '../kernel/errors.js';
 import type { Random } from '../kernel/random.js';
 import { Secret } from '../kernel/secret.js';
 import type { Timers } from '../kernel/timers.js';
+import { defaultKeyStore } from '../model/key-store.js';
 import type { Lease } from '../ports/store.js';
 import { DaemonKeyMissing, daemonKeys, theDaemon, type Token, type Tokens } from '../ports/token.js';
 import type { LeaseRows } from './leases.js';
@@ -90,7 +91,7 @@ export class DaemonKeys {
 
   async #sealsLike(region: string, expected: Buffer): Promise<boolean> {
     try {
-      return (await this.#options.tokens.of(region, theDaemon).sealRow(probe)).equals(expected);
+      return (await this.#options.tokens.of(defaultKeyStore(region), theDaemon).sealRow(probe)).equals(expected);
     } catch (error) {
       if (error instanceof DaemonKeyMissing) return false;
       throw error;
@@ -107,7 +108,7 @@ export class DaemonKeys {
   }
 
   async #create(region: string, lease: Lease): Promise<void> {
-    const token = this.#options.tokens.of(region, theDaemon);
+    const token = this.#options.tokens.of(defaultKeyStore(region), theDaemon);
     const { serial } = await token.info();
     try {
       await token.createDaemonKeys();

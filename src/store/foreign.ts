@@ -112,6 +112,7 @@ const standInKey = (region: string): Key => ({
   region,
   accountId: '',
   keyId: 'stand-in',
+  keyStore: undefined,
   status: 'creating',
   materialMissing: false,
   spec: 'SYMMETRIC_DEFAULT',

@@ -31,6 +31,8 @@ const columns = {
   life: 'text?',
   /** The digest of the rows of its backing keys; null in a row that was written before they had any. */
   generations: 'blob?',
+  /** Null: the Region's default one. */
+  key_store: 'text?',
 } as const satisfies Columns;
 
 export const keys = describe({
@@ -74,6 +76,7 @@ export function keyColumns(key: Key, version: number): KeyColumns {
     incarnation: 0,
     life: key.life,
     generations: digestOf(backingKeys, generations),
+    key_store: key.keyStore ?? null,
     [parts]: generations,
   };
 }
@@ -81,9 +84,11 @@ export function keyColumns(key: Key, version: number): KeyColumns {
 /** What a row of an earlier version says of its backing keys is sealed in it: their rows must say the same. */
 function digestIn(row: KeyColumns): Buffer {
   if (row.generations !== null) return row.generations;
-  const ref = { region: row.region, accountId: row.account_id, keyId: row.key_id };
-  return digestOf(backingKeys, backingKeyRows(ref, JSON.parse(row.backing_keys) as BackingKey[]));
+  const key = { region: row.region, accountId: row.account_id, keyId: row.key_id, keyStore: keyStoreIn(row) };
+  return digestOf(backingKeys, backingKeyRows(key, JSON.parse(row.backing_keys) as BackingKey[]));
 }
+
+const keyStoreIn = (row: { readonly key_store: string | null }): string | undefined => row.key_store ?? undefined;
 
 /** For rows whose seal matched. Frozen, since all requests share it. */
 export function keyOf(row: KeyColumns): Key {
@@ -91,6 +96,7 @@ export function keyOf(row: KeyColumns): Key {
     region: row.region,
     accountId: row.account_id,
     keyId: row.key_id,
+    keyStore: keyStoreIn(row),
     status: row.status as Key['status'],
     materialMissing: row.material_missing === 1,
     spec: row.spec as Key['spec'],

@@ -2,6 +2,8 @@
 // the event loop for long. Rows with a broken seal are noted and left out.
 import { sql, type RawBuilder } from 'kysely';
 import type { Key } from '../model/key.js';
+import type { KeyStoreRef } from '../model/key-store.js';
+import type { MaterialPlace } from '../ports/store.js';
 import type { BackingKeyTables } from './backing-keys.js';
 import type { StoreContext } from './context.js';
 import { type keys, type KeyRow, type KeyTables } from './key-row.js';
@@ -27,6 +29,12 @@ interface Place {
   readonly key_id: string;
 }
 
+/** Asked of each page and not of the database, which would look through all of a Region's rows for the few of a small key store at once. */
+const isIn =
+  ({ keyStore }: KeyStoreRef) =>
+  (row: { readonly key_store: string | null }): boolean =>
+    row.key_store === (keyStore ?? null);
+
 export class KeyUpkeep {
   readonly #context: StoreContext;
   readonly #table: TableAtWork<typeof keys>;
@@ -36,12 +44,13 @@ export class KeyUpkeep {
     this.#table = table;
   }
 
-  async *due(region: string, nowMs: number): AsyncGenerator<Key> {
+  async *due(keyStore: KeyStoreRef, nowMs: number): AsyncGenerator<Key> {
+    const { region } = keyStore;
     let after = { deletion_at_ms: 0, account_id: '', key_id: '' };
     for (;;) {
       const page = await this.#keys
         .selectFrom('keys')
-        .select(['deletion_at_ms', 'account_id', 'key_id'])
+        .select(['deletion_at_ms', 'account_id', 'key_id', 'key_store'])
         .where('region', '=', region)
         .where('status', 'in', ['pendingDeletion', 'deleting'])
         .where('deletion_at_ms', '<=', nowMs)
@@ -53,19 +62,22 @@ export class KeyUpkeep {
         .orderBy('key_id')
         .limit(pageIds)
         .execute();
-      yield* this.#open(region, page, (row) => row.deletion_at_ms !== null && row.deletion_at_ms <= nowMs);
+      const own = page.filter(isIn(keyStore));
+      yield* this.#open(region, own, (row) => row.deletion_at_ms !== null && row.deletion_at_ms <= nowMs);
       const last = page.at(-1);
       if (last === undefined || page.length < pageIds) return;
+      await this.#otherWork();
       after = { ...last, deletion_at_ms: last.deletion_at_ms ?? 0 };
     }
   }
 
-  async *unsettled(region: string, which: 'all' | 'abandoned'): AsyncGenerator<Key> {
+  async *unsettled(keyStore: KeyStoreRef, which: 'all' | 'abandoned'): AsyncGenerator<Key> {
+    const { region } = keyStore;
     let after: Place = { account_id: '', key_id: '' };
     for (;;) {
       const page = await this.#keys
         .selectFrom('keys')
-        .select(['account_id', 'key_id', 'life', 'pending_material_id', 'version'])
+        .select(['account_id', 'key_id', 'key_store', 'life', 'pending_material_id', 'version'])
         .where('region', '=', region)
         .where(isUnsettled)
         .where(sql<boolean>`(account_id, key_id) > (${after.account_id}, ${after.key_id})`)
@@ -73,9 +85,10 @@ export class KeyUpkeep {
         .orderBy('key_id')
         .limit(pageIds)
         .execute();
-      const over = await this.#context.lives.over(page.map((row) => row.life ?? ''));
+      const own = page.filter(isIn(keyStore));
+      const over = await this.#context.lives.over(own.map((row) => row.life ?? ''));
       const concerned = (row: { readonly life: string | null }): boolean => which === 'all' || over.has(row.life ?? '');
-      const abandoned = page.filter(concerned);
+      const abandoned = own.filter(concerned);
       const used = await this.#used(abandoned.flatMap((row) => row.pending_material_id ?? []));
       for (const row of abandoned) {
         if (!used.has(row.pending_material_id ?? '')) continue;
@@ -96,46 +109,49 @@ export class KeyUpkeep {
     }
   }
 
-  async *materials(region: string): AsyncGenerator<readonly string[]> {
+  async *materials(region: string): AsyncGenerator<readonly MaterialPlace[]> {
     for (let after = ''; ;) {
       const page = await this.#backingKeys
         .selectFrom('backing_keys')
-        .select('cka_id')
+        .select(['cka_id', 'key_store'])
         .where('region', '=', region)
         .where('cka_id', '>', after)
         .orderBy('cka_id')
         .limit(pageIds)
         .execute();
-      yield page.map((row) => row.cka_id);
+      yield page.map((row) => ({ ckaId: row.cka_id, keyStore: row.key_store ?? undefined }));
       after = page.at(-1)?.cka_id ?? '';
       if (page.length < pageIds) return;
       await this.#otherWork();
     }
   }
 
-  async named(region: string, ckaIds: readonly string[]): Promise<ReadonlySet<string>> {
+  async named(keyStore: KeyStoreRef, ckaIds: readonly string[]): Promise<ReadonlySet<string>> {
     const named = new Set<string>();
     for (const some of chunks(ckaIds, pageIds)) {
-      for (const { cka_id } of await this.#owning(region, some)) named.add(cka_id);
+      for (const { cka_id } of await this.#owning(keyStore, some)) named.add(cka_id);
       await this.#otherWork();
     }
     return named;
   }
 
-  async *owners(region: string, ckaIds: Iterable<string>): AsyncGenerator<Key> {
+  async *owners(keyStore: KeyStoreRef, ckaIds: Iterable<string>): AsyncGenerator<Key> {
     for (const some of chunks(ckaIds, pageIds)) {
-      const places = new Map((await this.#owning(region, some)).map((row) => [`${row.account_id}/${row.key_id}`, row]));
-      yield* this.#open(region, [...places.values()], () => true);
+      const owning = await this.#owning(keyStore, some);
+      const places = new Map(owning.map((row) => [`${row.account_id}/${row.key_id}`, row]));
+      yield* this.#open(keyStore.region, [...places.values()], isIn(keyStore));
     }
   }
 
-  async *withoutMaterial(region: string): AsyncGenerator<Key> {
+  async *withoutMaterial(keyStore: KeyStoreRef): AsyncGenerator<Key> {
+    const { region } = keyStore;
     let after: Place = { account_id: '', key_id: '' };
     for (;;) {
       const page = await this.#places(region, after).where(lacksMaterial).execute();
-      yield* this.#open(region, page, (row) => row.material_missing === 1);
+      yield* this.#open(region, page.filter(isIn(keyStore)), (row) => row.material_missing === 1);
       const last = page.at(-1);
       if (last === undefined || page.length < pageIds) return;
+      await this.#otherWork();
       after = last;
     }
   }
@@ -191,7 +207,7 @@ export class KeyUpkeep {
   #places(region: string, after: Place) {
     return this.#keys
       .selectFrom('keys')
-      .select(['account_id', 'key_id'])
+      .select(['account_id', 'key_id', 'key_store'])
       .where('region', '=', region)
       .where(sql<boolean>`(account_id, key_id) > (${after.account_id}, ${after.key_id})`)
       .orderBy('account_id')
@@ -199,13 +215,17 @@ export class KeyUpkeep {
       .limit(pageIds);
   }
 
-  #owning(region: string, ckaIds: readonly string[]): Promise<readonly (Place & { readonly cka_id: string })[]> {
-    return this.#backingKeys
+  async #owning(
+    keyStore: KeyStoreRef,
+    ckaIds: readonly string[],
+  ): Promise<readonly (Place & { readonly cka_id: string })[]> {
+    const rows = await this.#backingKeys
       .selectFrom('backing_keys')
-      .select(['cka_id', 'account_id', 'key_id'])
-      .where('region', '=', region)
+      .select(['cka_id', 'account_id', 'key_id', 'key_store'])
+      .where('region', '=', keyStore.region)
       .where('cka_id', 'in', ckaIds)
       .execute();
+    return rows.filter(isIn(keyStore));
   }
 
   /** Those of the rows for which `concerned` still holds when they are read. */

@@ -1,7 +1,8 @@
 // Keys: one sealed row each, and with it those of its backing keys, written together. What is returned has passed its seal.
 import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, type Key, type KeyRef } from '../model/key.js';
-import type { AccountScope, KeyStore, Lease, Page } from '../ports/store.js';
+import { isSameKeyStore, type KeyStoreRef } from '../model/key-store.js';
+import type { AccountScope, KeyRowStore, Lease, MaterialPlace, Page } from '../ports/store.js';
 import { backingKeys, owns, Owners } from './backing-keys.js';
 import { writeAttempts, type StoreContext } from './context.js';
 import { keyColumns, keyId, keyKey, keyOf, keys, type KeyRow, type KeyTables } from './key-row.js';
@@ -9,7 +10,7 @@ import { KeyUpkeep } from './key-upkeep.js';
 import { SealedTable, type TableAtWork } from './sealed-table.js';
 import { Turns } from './turns.js';
 
-export class KeyRows implements KeyStore {
+export class KeyRows implements KeyRowStore {
   readonly #context: StoreContext;
   readonly #table: TableAtWork<typeof keys>;
   readonly #owners: Owners;
@@ -119,28 +120,28 @@ export class KeyRows implements KeyStore {
     return this.#remove(key, isUnfinished, lease);
   }
 
-  due(region: string, nowMs: number): AsyncIterable<Key> {
-    return this.#upkeep.due(region, nowMs);
+  due(keyStore: KeyStoreRef, nowMs: number): AsyncIterable<Key> {
+    return this.#upkeep.due(keyStore, nowMs);
   }
 
-  unsettled(region: string, which: 'all' | 'abandoned'): AsyncIterable<Key> {
-    return this.#upkeep.unsettled(region, which);
+  unsettled(keyStore: KeyStoreRef, which: 'all' | 'abandoned'): AsyncIterable<Key> {
+    return this.#upkeep.unsettled(keyStore, which);
   }
 
-  materials(region: string): AsyncIterable<readonly string[]> {
+  materials(region: string): AsyncIterable<readonly MaterialPlace[]> {
     return this.#upkeep.materials(region);
   }
 
-  named(region: string, ckaIds: readonly string[]): Promise<ReadonlySet<string>> {
-    return this.#upkeep.named(region, ckaIds);
+  named(keyStore: KeyStoreRef, ckaIds: readonly string[]): Promise<ReadonlySet<string>> {
+    return this.#upkeep.named(keyStore, ckaIds);
   }
 
-  owners(region: string, ckaIds: Iterable<string>): AsyncIterable<Key> {
-    return this.#upkeep.owners(region, ckaIds);
+  owners(keyStore: KeyStoreRef, ckaIds: Iterable<string>): AsyncIterable<Key> {
+    return this.#upkeep.owners(keyStore, ckaIds);
   }
 
-  withoutMaterial(region: string): AsyncIterable<Key> {
-    return this.#upkeep.withoutMaterial(region);
+  withoutMaterial(keyStore: KeyStoreRef): AsyncIterable<Key> {
+    return this.#upkeep.withoutMaterial(keyStore);
   }
 
   checkSeals(region: string): AsyncIterable<number> {
@@ -159,7 +160,8 @@ export class KeyRows implements KeyStore {
   async #replace(row: KeyRow, change: (key: Key) => Key, lease: Lease | undefined): Promise<Key | undefined> {
     const before = await this.#table.open(row);
     const after = change(before);
-    if (keyId(after) !== keyId(before)) throw new TypeError('a key keeps its Region, account and id');
+    if (keyId(after) !== keyId(before) || !isSameKeyStore(after, before))
+      throw new TypeError('a key keeps its Region, account, id and key store');
     const sealed = await this.#table.seal(keyColumns(after, row.version + 1));
     const written = await this.#context.writes.run(async (write) => {
       if (lease !== undefined) await this.#context.leases.require(write, lease);

@@ -156,3 +156,9 @@ export async function changes(db: Kysely<unknown>, types: ColumnTypes): Promise<
     .modifyEnd(types.tableEnd)
     .execute();
 }
+
+/** Null in rows that were written before: their Region had one key store. */
+export async function keyStores(db: Kysely<unknown>): Promise<void> {
+  for (const table of ['keys', 'backing_keys'])
+    await db.schema.alterTable(table).addColumn('key_store', 'text').execute();
+}

@@ -2,6 +2,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { BridgeError } from '../kernel/errors.js';
 import { prefixed } from '../kernel/length-prefix.js';
+import { defaultKeyStore } from '../model/key-store.js';
 import { theDaemon, type Tokens } from '../ports/token.js';
 import type { DaemonKeys } from './daemon-keys.js';
 import type { AnyColumns, Columns, Covered, RowOf, SealedRow } from './table.js';
@@ -66,12 +67,12 @@ export class RowSeals {
   ): Promise<SealedRow<C>> {
     const bytes = encodeRow(table, row);
     await this.#daemonKeys.ensure(region);
-    return { ...row, seal: await this.#tokens.of(region, theDaemon).sealRow(bytes) };
+    return { ...row, seal: await this.#tokens.of(defaultKeyStore(region), theDaemon).sealRow(bytes) };
   }
 
   /** False when `seal` is not that of `bytes`; fails when the token could not be asked. */
   async matches(region: string, bytes: Buffer, seal: Buffer): Promise<boolean> {
-    const expected = await this.#tokens.of(region, theDaemon).sealRow(bytes);
+    const expected = await this.#tokens.of(defaultKeyStore(region), theDaemon).sealRow(bytes);
     return expected.length === seal.length && timingSafeEqual(expected, seal);
   }
 

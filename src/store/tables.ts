@@ -7,7 +7,7 @@ import type { StoreContext } from './context.js';
 import { CredentialRows, credentials } from './credentials.js';
 import { keys } from './key-row.js';
 import { KeyRows } from './keys.js';
-import { changes, first, lives, pages, type ColumnTypes } from './migrations.js';
+import { changes, first, keyStores, lives, pages, type ColumnTypes } from './migrations.js';
 
 export const sealedTables = [keys, aliases, credentials];
 
@@ -24,4 +24,5 @@ export const migrations = (types: ColumnTypes): Record<string, Migration> => ({
   '0003-changes': { up: (db) => changes(db, types) },
   '0004-lives': { up: (db) => lives(db, types) },
   '0005-backing-keys': { up: (db) => createBackingKeys(db, types) },
+  '0006-key-stores': { up: keyStores },
 });

@@ -55,6 +55,9 @@ const token = {
   },
 };
 
+const keyStore = { region, keyStore: undefined };
+const tokens = { of: () => token, keyStoresOf: () => [keyStore] };
+
 /** 32 KB of statements, 8,192 characters of description, 50 tags at their limits; two bytes a character where AWS allows it. */
 function largest(n) {
   const shared = { Effect: 'Allow', Principal: { AWS: accountId }, Action: 'kms:*', Resource: '*' };
@@ -71,7 +74,7 @@ const textsOf = kind === 'largest' ? largest : undefined;
 const open = () =>
   openStore({
     path,
-    tokens: { of: () => token },
+    tokens,
     defaultRegion: region,
     clock: systemClock,
     timers: systemTimers,
@@ -113,16 +116,16 @@ async function measure() {
   // Before the process listens to anybody; as long for one key.
   const opening = await watched(async () => (store = await open()));
   const start = await watched(async () => {
-    const services = { store, token: () => token, clock: { now: () => Date.now() }, timers: systemTimers };
-    const { missing, unknown } = await reconcile(services, region, console.error);
+    const services = { store, tokens, clock: { now: () => Date.now() }, timers: systemTimers };
+    const { missing, unknown } = await reconcile(services, keyStore, console.error);
     if (missing.count > 0 || unknown > 0) throw new Error('not what was written');
   });
   rssMb.started = megabytes();
   // What the upkeep job looks at each minute.
   const upkeep = await watched(async () => {
-    for await (const key of store.keys.due(region, Date.now())) throw new Error(key.keyId);
-    for await (const key of store.keys.unsettled(region, 'all')) throw new Error(key.keyId);
-    for await (const key of store.keys.withoutMaterial(region)) throw new Error(key.keyId);
+    for await (const key of store.keys.due(keyStore, Date.now())) throw new Error(key.keyId);
+    for await (const key of store.keys.unsettled(keyStore, 'all')) throw new Error(key.keyId);
+    for await (const key of store.keys.withoutMaterial(keyStore)) throw new Error(key.keyId);
   });
   rssMb.upkeep = megabytes();
   // All of them, as after each start, with the event loop's turn for a pause.

@@ -67,8 +67,9 @@ describe('the admin port', () => {
     metrics.requestEnded('Encrypt', 'OK');
     metrics.requestStarted();
     metrics.auditWritable(true);
-    metrics.tokenUp('us-east-1', true);
-    metrics.tokenUp('eu-west-1', false);
+    metrics.tokenUp({ region: 'us-east-1', keyStore: undefined }, true);
+    metrics.tokenUp({ region: 'us-east-1', keyStore: 'archive' }, true);
+    metrics.tokenUp({ region: 'eu-west-1', keyStore: undefined }, false);
     metrics.integrityFailures(2);
     metrics.connections(5, 2);
     metrics.connectionDropped('too-many-unproven');
@@ -81,6 +82,7 @@ describe('the admin port', () => {
         'hsm_bridge_requests_in_flight 1',
         'hsm_bridge_audit_writable 1',
         'hsm_bridge_token_up{region="us-east-1"} 1',
+        'hsm_bridge_token_up{region="us-east-1",key_store="archive"} 1',
         'hsm_bridge_token_up{region="eu-west-1"} 0',
         'hsm_bridge_integrity_failures 2',
         'hsm_bridge_connections{state="proven"} 3',

@@ -50,7 +50,7 @@ function start(): void {
   prepareHome({ home } as DaemonConfig);
   secureRunFolder(home);
   secureHome(home);
-  prepareSofthsm({ softhsm: { folder: conf, templatePath: 'softhsm.conf' } } as DaemonConfig['regions'][number]);
+  prepareSofthsm({ softhsm: { folder: conf, templatePath: 'softhsm.conf' } } as DaemonConfig['keyStores'][number]);
 }
 
 const refusal = (path: string, why: RegExp): object =>

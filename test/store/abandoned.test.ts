@@ -14,7 +14,7 @@ import type { Services } from '../../src/operations/define.js';
 import type { Store } from '../../src/ports/store.js';
 import { MemoryAudit } from '../support/memory.js';
 import { Bench } from './bench.js';
-import { region, sampleKey } from './samples.js';
+import { region, sampleKey, keyStore } from './samples.js';
 import { sqliteDatabase } from './sqlite-database.js';
 
 const everyMs = 60_000;
@@ -51,13 +51,13 @@ async function live(host: string): Promise<Living> {
       return () => undefined;
     },
   };
-  const token = bench.tokens.of(region);
-  const services = { store, audit, life, clock: bench.clock, timers, random: systemRandom, token: () => token };
+  const { tokens } = bench;
+  const services = { store, audit, life, clock: bench.clock, timers, random: systemRandom, tokens };
   const gateway = {
     ...{ services, store, timers, clock: bench.clock, keeper: { look: () => Promise.resolve(undefined) } },
     tokens: { isUp: () => true },
     // Not the first lane: it would look at all seals meanwhile.
-    config: { lane: 1, regions: [{ region }] },
+    config: { lane: 1, keyStores: [keyStore] },
     log: { error: say, warn: say, info: say, debug: () => undefined },
   } as unknown as Gateway;
   const settler = createSettler(gateway);
@@ -66,7 +66,7 @@ async function live(host: string): Promise<Living> {
     const hasEnded = new Promise<void>((resolve) => (ended = resolve));
     if (job !== undefined) next();
     else {
-      await settler.tokenIsUp(region).catch((error: unknown) => say(String(error)));
+      await settler.tokenIsUp(keyStore).catch((error: unknown) => say(String(error)));
       job = upkeepJob(gateway, settler);
     }
     await hasEnded;

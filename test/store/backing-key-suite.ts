@@ -5,7 +5,7 @@ import type { Store } from '../../src/ports/store.js';
 import { encodeRow } from '../../src/store/seal.js';
 import { keyColumns, keys } from '../../src/store/key-row.js';
 import { all, everyKey, putIn, type Bench } from './bench.js';
-import { accountId, backingKey, ckaIdText, region, sampleKey } from './samples.js';
+import { accountId, backingKey, ckaIdText, region, sampleKey, keyStore } from './samples.js';
 
 const refusal = {
   code: 'KMSInternalException',
@@ -132,7 +132,7 @@ export function backingKeySuite(bench: () => Bench): void {
         if (n === m) expect((await other.keys.find(mine))?.backingKeys).toHaveLength(n);
         else await expect(other.keys.find(mine)).rejects.toMatchObject(refusal);
         // A row that says its key is being made, beside material that it has: nobody settles it.
-        if (n !== m) expect(await all(other.keys.unsettled(region, 'all'))).toEqual([]);
+        if (n !== m) expect(await all(other.keys.unsettled(keyStore, 'all'))).toEqual([]);
       }
     }
   });

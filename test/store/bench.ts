@@ -94,6 +94,9 @@ export function putIn({ database }: Bench, table: string, row: Readonly<Record<s
 export async function everyKey(store: Store, region: string): Promise<Key[]> {
   const keys = new Map<string, Key>();
   for await (const page of store.keys.materials(region))
-    for await (const key of store.keys.owners(region, page)) keys.set(key.keyId, key);
+    for (const keyStore of new Set(page.map((place) => place.keyStore))) {
+      const ids = page.filter((place) => place.keyStore === keyStore).map(({ ckaId }) => ckaId);
+      for await (const key of store.keys.owners({ region, keyStore }, ids)) keys.set(key.keyId, key);
+    }
   return [...keys.values()].sort((a, b) => (a.keyId < b.keyId ? -1 : 1));
 }

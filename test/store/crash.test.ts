@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { compiled, type Compiled } from './compiled.js';
 import { FakeToken } from '../support/fake-token.js';
 import { all, everyKey, neverMs } from './bench.js';
-import { region } from './samples.js';
+import { keyStore, region } from './samples.js';
 import { sqliteDatabase, type SqliteFile } from './sqlite-database.js';
 
 let writer: Compiled;
@@ -71,7 +71,7 @@ const ids = (lines: readonly string[], word: string): string[] =>
 async function storedIds(): Promise<string[]> {
   const token = new FakeToken(tokenFile());
   const store = await file.open({
-    tokens: { of: () => token },
+    tokens: { of: () => token, keyStoresOf: () => [keyStore] },
     clock: { now: () => 0, monotonicMs: () => 0 },
     shared: false,
     pollMs: neverMs,

@@ -5,7 +5,7 @@ import { Secret } from '../../src/kernel/secret.js';
 import type { Store } from '../../src/ports/store.js';
 import { DaemonKeyMissing } from '../../src/ports/token.js';
 import { all, type Bench } from './bench.js';
-import { accountId, region, sampleKey } from './samples.js';
+import { accountId, region, sampleKey, keyStore } from './samples.js';
 
 const secretAccessKey = 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY';
 const credential = { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', accountId, secretAccessKey: new Secret(secretAccessKey) };
@@ -113,7 +113,7 @@ export function credentialSuite(bench: () => Bench): void {
       sampleKey({ keyId: 'key-9', pendingMaterialId: '9'.repeat(64), life: 'unknown' }),
     );
     const abandonedSeenBy = async ({ store }: (typeof lives)[number]): Promise<string[]> =>
-      (await all(store.keys.unsettled(region, 'abandoned'))).map(({ keyId }) => keyId);
+      (await all(store.keys.unsettled(keyStore, 'abandoned'))).map(({ keyId }) => keyId);
     for (const life of lives) expect(await abandonedSeenBy(life)).toEqual(['key-9']);
     await lives[1]!.store.leases.take('work', lives[1]!.life, 1e6);
     const again = await begin('a', 1, 3);

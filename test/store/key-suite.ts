@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { BridgeError } from '../../src/kernel/errors.js';
 import type { Key } from '../../src/model/key.js';
 import { all, type Bench } from './bench.js';
-import { accountId, backingKey, ckaIdText, region, sampleAlias, sampleKey, scope } from './samples.js';
+import { accountId, backingKey, ckaIdText, region, sampleAlias, sampleKey, scope, keyStore } from './samples.js';
 
 export function keySuite(bench: () => Bench): void {
   it('gives back what was written, also after a restart', async () => {
@@ -147,9 +147,9 @@ export function keySuite(bench: () => Bench): void {
     ]) {
       await store.keys.insert(key);
     }
-    expect(await all(store.keys.due(region, 1_000))).toEqual([begun, due]);
-    expect(await all(store.keys.unsettled(region, 'abandoned'))).toEqual([rotating]);
-    expect(await all(store.keys.unsettled(region, 'all'))).toHaveLength(2);
+    expect(await all(store.keys.due(keyStore, 1_000))).toEqual([begun, due]);
+    expect(await all(store.keys.unsettled(keyStore, 'abandoned'))).toEqual([rotating]);
+    expect(await all(store.keys.unsettled(keyStore, 'all'))).toHaveLength(2);
   });
 
   it('begins a life beside very many that are over, and takes them away with their leases', async () => {

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { keyColumns, keys } from '../../src/store/key-row.js';
 import { encodeRow } from '../../src/store/seal.js';
 import { Bench } from './bench.js';
-import { region, sampleKey } from './samples.js';
+import { region, sampleKey, keyStore } from './samples.js';
 import { sqliteDatabase, type SqliteFile } from './sqlite-database.js';
 
 let file: SqliteFile;
@@ -68,7 +68,7 @@ describe('a store of many keys', () => {
     );
     const store = await bench.open();
     let found = 0;
-    for await (const key of store.keys.unsettled(region, 'all')) {
+    for await (const key of store.keys.unsettled(keyStore, 'all')) {
       expect(key.status).toBe('creating');
       if (++found === first) break;
     }

@@ -1,9 +1,11 @@
 // Keys and aliases as the operations write them.
 import { randomBytes, randomUUID } from 'node:crypto';
+import { defaultKeyStore } from '../../src/model/key-store.js';
 import type { Alias, BackingKey, Key } from '../../src/model/key.js';
 
 export const region = 'eu-central-1';
 export const accountId = '111122223333';
+export const keyStore = defaultKeyStore(region);
 export const scope = { region, accountId };
 
 export const backingKey = (materialId = randomBytes(32).toString('hex')): BackingKey => ({
@@ -19,6 +21,7 @@ export function sampleKey(over: Partial<Key> = {}): Key {
     region,
     accountId,
     keyId: randomUUID(),
+    keyStore: undefined,
     status: 'enabled',
     materialMissing: false,
     spec: 'SYMMETRIC_DEFAULT',

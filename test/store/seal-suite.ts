@@ -9,7 +9,7 @@ import { backingKeys } from '../../src/store/backing-keys.js';
 import { sealedTables } from '../../src/store/tables.js';
 import { all, everyKey, putIn, type Bench } from './bench.js';
 import { FakeTokens } from '../support/fake-token.js';
-import { accountId, backingKey, ckaIdText, region, sampleAlias, sampleKey, scope } from './samples.js';
+import { accountId, backingKey, ckaIdText, region, sampleAlias, sampleKey, scope, keyStore } from './samples.js';
 
 const refusal = {
   code: 'KMSInternalException',
@@ -192,7 +192,7 @@ function keyTampering(bench: () => Bench): void {
     bench().database.administrate('delete from keys where key_id = ?', creating.keyId);
     bench().database.administrate('delete from backing_keys where key_id = ?', creating.keyId);
     putIn(bench(), 'keys', older!);
-    expect(await all((await bench().open()).keys.unsettled(region, 'all'))).toEqual([]);
+    expect(await all((await bench().open()).keys.unsettled(keyStore, 'all'))).toEqual([]);
     expect(bench().broken).toEqual([`keys:${region}/${accountId}/${creating.keyId}`]);
   });
 
@@ -306,9 +306,9 @@ function keyTampering(bench: () => Bench): void {
   it('leaves a broken row out of what the jobs see', async () => {
     const store = await fill(bench());
     bench().database.administrate("update keys set deletion_at_ms = 1, status = 'pendingDeletion' " + thatKey);
-    expect((await all(store.keys.due(region, 10))).map((key) => key.keyId)).not.toContain(mine.keyId);
+    expect((await all(store.keys.due(keyStore, 10))).map((key) => key.keyId)).not.toContain(mine.keyId);
     bench().database.administrate("update keys set pending_material_id = 'x' " + thatKey);
-    expect((await all(store.keys.unsettled(region, 'all'))).map((key) => key.keyId)).not.toContain(mine.keyId);
+    expect((await all(store.keys.unsettled(keyStore, 'all'))).map((key) => key.keyId)).not.toContain(mine.keyId);
     expect(store.integrityFailures()).toHaveLength(1);
   });
 }

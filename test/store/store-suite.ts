@@ -5,6 +5,7 @@ import { backingKeySuite } from './backing-key-suite.js';
 import { cacheSuite } from './cache-suite.js';
 import { credentialSuite } from './credential-suite.js';
 import { keySuite } from './key-suite.js';
+import { keyStoreSuite } from './key-store-suite.js';
 import { schemaSuite } from './schema-suite.js';
 import { sealSuite } from './seal-suite.js';
 
@@ -21,6 +22,7 @@ export function storeSuite(kind: string, create: () => Database): void {
     describe('credentials and counters', () => credentialSuite(current));
     describe('seals', () => sealSuite(current));
     describe('backing keys', () => backingKeySuite(current));
+    describe('key stores', () => keyStoreSuite(current));
     describe('schema', () => schemaSuite(current));
     describe('cache', () => cacheSuite(current));
   });

@@ -7,7 +7,7 @@ import { systemRandom } from '../../src/kernel/random.js';
 import { systemTimers } from '../../src/kernel/timers.js';
 import { openStore } from '../../src/store/open.js';
 import { FakeToken } from '../support/fake-token.js';
-import { region, sampleKey } from './samples.js';
+import { keyStore, region, sampleKey } from './samples.js';
 
 const [path = '', tokenFile = '', count = '0'] = process.argv.slice(2);
 // Past its file-size limit a process is killed unless it listens; then the write fails as on a full disk.
@@ -17,7 +17,7 @@ const say = (line: string) => writeSync(1, `${line}\n`);
 const token = new FakeToken(tokenFile);
 const store = await openStore({
   path,
-  tokens: { of: () => token },
+  tokens: { of: () => token, keyStoresOf: () => [keyStore] },
   defaultRegion: region,
   clock: systemClock,
   timers: systemTimers,

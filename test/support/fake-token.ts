@@ -4,7 +4,8 @@ import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { BridgeError } from '../../src/kernel/errors.js';
 import { Secret } from '../../src/kernel/secret.js';
-import { tokenKinds, type TokenKind } from '../../src/model/token-key.js';
+import { defaultKeyStore, keyStoreName, type KeyStoreRef } from '../../src/model/key-store.js';
+import { tokenKinds, type TokenAlgorithm, type TokenKind } from '../../src/model/token-key.js';
 import { DaemonKeyMissing, daemonKeys, type Token, type Tokens } from '../../src/ports/token.js';
 import { calls, type ArgsOf } from '../../src/token/calls.js';
 
@@ -21,6 +22,14 @@ export class FakeToken implements Token {
   gate: Promise<void> | undefined;
   /** Thrown by every call that needs one of the daemon's keys while it is set. */
   failure: BridgeError | undefined;
+  /** What it says that it can do. */
+  algorithms: readonly TokenAlgorithm[] = [
+    'AES_256_GCM',
+    'HMAC_SHA_224',
+    'HMAC_SHA_256',
+    'HMAC_SHA_384',
+    'HMAC_SHA_512',
+  ];
   /** The users' keys by CKA_ID in hex. */
   readonly objects = new Map<string, KeyObject>();
   /** CKA_ID and time of each scheduled destruction. */
@@ -33,12 +42,7 @@ export class FakeToken implements Token {
     this.#file = file;
   }
 
-  info: Token['info'] = async () => ({
-    label: 'fake',
-    serial: '4711',
-    algorithms: ['AES_256_GCM', 'HMAC_SHA_224', 'HMAC_SHA_256', 'HMAC_SHA_384', 'HMAC_SHA_512'],
-    callsInFlight: 1,
-  });
+  info: Token['info'] = async () => ({ label: 'fake', serial: '4711', algorithms: this.algorithms, callsInFlight: 1 });
 
   generateKey: Token['generateKey'] = async (ckaId, kind) => {
     takes('generateKey', [ckaId, kind]);
@@ -170,12 +174,24 @@ function takes<M extends keyof Token>(method: M, args: ArgsOf<M>): void {
   calls[method].args.measure(args as never);
 }
 
+/** A token for each key store. */
 export class FakeTokens implements Tokens {
-  readonly #byRegion = new Map<string, FakeToken>();
+  /** Names of the further key stores that each Region has by its configuration. */
+  furtherKeyStores: readonly string[] = [];
+  readonly #byName = new Map<string, FakeToken>();
 
-  of(region: string): FakeToken {
-    const known = this.#byRegion.get(region) ?? new FakeToken();
-    this.#byRegion.set(region, known);
+  /** Text: a Region's default one. */
+  of(asked: string | KeyStoreRef): FakeToken {
+    const keyStore = typeof asked === 'string' ? defaultKeyStore(asked) : asked;
+    if (keyStore.keyStore !== undefined && !this.furtherKeyStores.includes(keyStore.keyStore))
+      throw new BridgeError('KMSInternalException', undefined, { cause: new Error('not configured') });
+    const name = keyStoreName(keyStore);
+    const known = this.#byName.get(name) ?? new FakeToken();
+    this.#byName.set(name, known);
     return known;
+  }
+
+  keyStoresOf(region: string): readonly KeyStoreRef[] {
+    return [undefined, ...this.furtherKeyStores].map((keyStore) => ({ region, keyStore }));
   }
 }

@@ -13,7 +13,7 @@ import { systemRandom } from '../../src/kernel/random.js';
 import type { Services } from '../../src/operations/define.js';
 import { Budgets, type Limits } from '../../src/pipeline/budgets.js';
 import { createMessageCount } from '../../src/pipeline/message-count.js';
-import { FakeToken } from './fake-token.js';
+import { type FakeToken, FakeTokens } from './fake-token.js';
 import { MemoryAudit, memoryStore } from './memory.js';
 
 export const accounts = { first: '000000000000', second: '111122223333' } as const;
@@ -37,12 +37,8 @@ export async function startLine(limits: Partial<Limits> = {}) {
   const store = memoryStore();
   const audit = new MemoryAudit();
   const clock = new TestClock();
-  const tokens = new Map<string, FakeToken>();
-  const token = (name: string): FakeToken => {
-    const found = tokens.get(name) ?? new FakeToken();
-    tokens.set(name, found);
-    return found;
-  };
+  const tokens = new FakeTokens();
+  const token = (name: string, keyStore?: string): FakeToken => tokens.of({ region: name, keyStore });
   for (const accountId of Object.values(accounts)) {
     await store.credentials.insert({
       accessKeyId: `AKIA${accountId}`,
@@ -59,7 +55,7 @@ export async function startLine(limits: Partial<Limits> = {}) {
     random: systemRandom,
     timers: systemTimers,
     life: 'life',
-    token,
+    tokens,
   };
   const services: Services = { ...base, countMessage: createMessageCount(base) };
   const authenticator = createAuthenticator({
@@ -91,6 +87,7 @@ export async function startLine(limits: Partial<Limits> = {}) {
     store,
     audit,
     clock,
+    tokens,
     token,
     endpoint,
     client: (accountId: string = accounts.first, inRegion: string = region): kms.KMSClient => {

@@ -3,6 +3,7 @@
 import { aliasArn } from '../../src/kernel/arn.js';
 import { BridgeError } from '../../src/kernel/errors.js';
 import { arnOfKey, ckaIdOf, type Alias, type Key, type KeyRef } from '../../src/model/key.js';
+import { isSameKeyStore, type KeyStoreRef } from '../../src/model/key-store.js';
 import type { Credential } from '../../src/model/principal.js';
 import type { AuditKind, AuditLog } from '../../src/ports/audit.js';
 import type { AccountScope, Page, Store } from '../../src/ports/store.js';
@@ -61,6 +62,8 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
       .flatMap((key) =>
         key.backingKeys.map(({ materialId }): [string, Key] => [ckaIdOf(materialId).toString('hex'), key]),
       );
+  const materialsIn = (keyStore: KeyStoreRef) =>
+    materialsOf(keyStore.region).filter(([, key]) => isSameKeyStore(key, keyStore));
   const removeKey = (ref: KeyRef): void => {
     keys.delete(arnOfKey(ref));
     for (const [arn, alias] of aliases) if (alias.keyId === ref.keyId) aliases.delete(arn);
@@ -103,33 +106,33 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
           throw new BridgeError('KMSInternalException');
         removeKey(key);
       },
-      due: (region, nowMs) =>
+      due: (keyStore, nowMs) =>
         each(
           [...keys.values()].filter(
             (key) =>
-              key.region === region &&
+              isSameKeyStore(key, keyStore) &&
               (key.status === 'pendingDeletion' || key.status === 'deleting') &&
               (key.deletionAtMs ?? 0) <= nowMs,
           ),
         ),
-      unsettled: (region) =>
-        each([...keys.values()].filter((key) => key.region === region && key.pendingMaterialId !== undefined)),
+      unsettled: (keyStore) =>
+        each([...keys.values()].filter((key) => isSameKeyStore(key, keyStore) && key.pendingMaterialId !== undefined)),
       materials: (region) =>
         each([
           materialsOf(region)
-            .map(([ckaId]) => ckaId)
-            .sort(),
+            .map(([ckaId, { keyStore }]) => ({ ckaId, keyStore }))
+            .sort((a, b) => (a.ckaId < b.ckaId ? -1 : 1)),
         ]),
-      named: async (region, ckaIds) => {
-        const known = new Map(materialsOf(region));
+      named: async (keyStore, ckaIds) => {
+        const known = new Map(materialsIn(keyStore));
         return new Set(ckaIds.filter((ckaId) => known.has(ckaId)));
       },
-      owners: (region, ckaIds) => {
-        const known = new Map(materialsOf(region));
+      owners: (keyStore, ckaIds) => {
+        const known = new Map(materialsIn(keyStore));
         return each([...ckaIds].flatMap((ckaId) => known.get(ckaId) ?? []));
       },
-      withoutMaterial: (region) =>
-        each([...keys.values()].filter((key) => key.region === region && key.materialMissing)),
+      withoutMaterial: (keyStore) =>
+        each([...keys.values()].filter((key) => isSameKeyStore(key, keyStore) && key.materialMissing)),
       checkSeals: () => each([]),
     },
     aliases: {

@@ -81,6 +81,7 @@ export class SoftStore {
   config(changes: Partial<TokenHostConfig> = {}): TokenHostConfig {
     return {
       region: 'eu-test-1',
+      keyStore: undefined,
       profilePath,
       modulePath: this.#interposer?.modulePath,
       tokenLabel,

@@ -89,11 +89,11 @@ export function dropNote(folder: string, attempt: Attempt): void {
 
 /**
  * After a login that succeeded: removes its note, and those about what the same file held before for the same token; `region`: an early
- * version's note of that Region. StartFault `home-unwritable` when one stays.
+ * version's note of that Region, too. StartFault `home-unwritable` when one stays.
  */
-export function forgetNotes(folder: string, attempt: Attempt, region: string): void {
+export function forgetNotes(folder: string, attempt: Attempt, region: string | undefined): void {
   const own = notePath(folder, attempt);
-  const early = join(folder, `${region}${suffixOf(attempt.as)}`);
+  const early = region === undefined ? undefined : join(folder, `${region}${suffixOf(attempt.as)}`);
   const done = readNotes(folder, attempt.as).filter(({ path, written }) => {
     if (path === own || path === early) return true;
     return written.serial === attempt.serial && written.pinFile === attempt.pinFile && !isUnderWay(written);

@@ -25,7 +25,8 @@ export interface LoginOptions {
   readonly as: 'user' | 'security-officer';
   readonly pinFile: string;
   readonly notesFolder: string;
-  readonly region: string;
+  /** Of whose default key store it is the token: early notes are about those. */
+  readonly region: string | undefined;
   /** The daemon made the token and drew its PIN: an attempt more does no harm, so only a refusal is noted. */
   readonly ours: boolean;
 }

@@ -5,6 +5,7 @@ import { systemClock } from '../../kernel/clock.js';
 import { systemRandom } from '../../kernel/random.js';
 import { systemTimers } from '../../kernel/timers.js';
 import { ignoreTerminalSignals } from '../../kernel/terminal-signals.js';
+import { isDefault } from '../../model/key-store.js';
 import type { TokenInfo } from '../../model/token-key.js';
 import { ckrName, meaningOf } from './ckr.js';
 import { StartFault, TokenLost } from './fault.js';
@@ -116,7 +117,8 @@ function openToken(config: TokenHostConfig): OpenToken {
   }
   requireMechanisms(module, chosen.slot);
   const session = new TokenSession(module.pkcs11, chosen);
-  const { pinFile, notesFolder, region } = config;
+  const { pinFile, notesFolder } = config;
+  const region = isDefault(config) ? config.region : undefined;
   const ours = config.provision !== undefined;
   login(module.pkcs11, session.handle, chosen, { as: 'user', pinFile, notesFolder, region, ours }, profile);
   const algorithms = selfTest(session, profile);

@@ -11,6 +11,7 @@ interface Node {
   readonly default?: unknown;
   readonly properties?: Readonly<Record<string, Node>>;
   readonly additionalProperties?: Node | false;
+  readonly items?: Node;
   readonly required?: readonly string[];
 }
 
@@ -29,7 +30,9 @@ function rows(node: Node, place: string[] = []): string[] {
     const own = child.description === undefined ? [] : [`| \`${path.join('.')}\` | ${preset} | ${child.description} |`];
     const inner = child.additionalProperties;
     const below = child.properties !== undefined ? rows(child, path) : [];
-    return [...own, ...below, ...(inner && inner.properties ? rows(inner, [...path, 'REGION']) : [])];
+    const named = inner && inner.properties ? rows(inner, [...path, 'REGION']) : [];
+    const listed = child.items?.properties === undefined ? [] : rows(child.items, [...place, `${name}[]`]);
+    return [...own, ...below, ...named, ...listed];
   });
 }
 

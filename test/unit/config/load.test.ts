@@ -42,17 +42,18 @@ describe('development mode', () => {
       gateways: 1,
       accounts: ['000000000000', '111122223333'],
     });
-    expect(config.regions.map(({ region: name }) => name)).toEqual([
+    expect(config.keyStores.map(({ region: name }) => name)).toEqual([
       'us-east-1',
       'us-west-2',
       'eu-west-1',
       'eu-west-2',
       'ap-northeast-2',
     ]);
-    const [first] = config.regions;
+    const [first] = config.keyStores;
     expect(first?.environment).toEqual({ SOFTHSM2_CONF: '/somewhere/.hsm-bridge/tokens/us-east-1/softhsm2.conf' });
     expect(first?.tokenHost.profilePath).toBe(join(packageRoot, 'native-config/softhsm2.json'));
-    for (const { tokenHost } of config.regions) expect(Buffer.byteLength(tokenHost.tokenLabel)).toBeLessThanOrEqual(32);
+    for (const { tokenHost } of config.keyStores)
+      expect(Buffer.byteLength(tokenHost.tokenLabel)).toBeLessThanOrEqual(32);
   });
 
   it('takes HSM_BRIDGE_* from the environment; empty is unset', () => {
@@ -112,13 +113,15 @@ describe('the file of serve', () => {
       deadlines: { tokenMs: 10_000, startMs: 60_000, drainMs: 15_000 },
       limits: { requestsPerSecond: 20_000, auditBytesPerSecond: 33_554_432 },
       logLevel: 'info',
-      regions: [
+      keyStores: [
         {
           region: 'us-east-1',
+          keyStore: undefined,
           environment: {},
           softhsm: undefined,
           tokenHost: {
             region: 'us-east-1',
+            keyStore: undefined,
             profilePath: join(packageRoot, 'native-config/softhsm2.json'),
             modulePath: undefined,
             tokenLabel: 'keys',
@@ -147,7 +150,7 @@ describe('the file of serve', () => {
 
   it('is documented by an example that loads', async () => {
     const config = await loadFile(join(packageRoot, 'docs/hsm-bridge.example.yaml'));
-    expect(config.regions.map(({ region: name }) => name)).toEqual(['us-east-1']);
+    expect(config.keyStores.map(({ region: name }) => name)).toEqual(['us-east-1']);
   });
 
   const cases: [what: string, text: string, names: RegExp][] = [

@@ -3,6 +3,7 @@ import * as kms from '@aws-sdk/client-kms';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BridgeError } from '../../../src/kernel/errors.js';
 import { ckaIdOf, type Key } from '../../../src/model/key.js';
+import { defaultKeyStore } from '../../../src/model/key-store.js';
 import * as maintenance from '../../../src/pipeline/maintenance.js';
 import { reconcile } from '../../../src/pipeline/maintenance.js';
 import { SecondLook } from '../../../src/pipeline/second-look.js';
@@ -11,6 +12,7 @@ import { NothingMade } from '../../../src/ports/token.js';
 import { accounts, region, startLine, type TestLine } from '../../support/line.js';
 
 const lease = { name: 'rotate', holder: 'test', token: 1 };
+const keyStore = defaultKeyStore(region);
 const dayMs = 86_400_000;
 const hourMs = 3_600_000;
 
@@ -31,10 +33,10 @@ beforeEach(async () => {
 afterEach(() => line.close());
 
 const look = (clockBelieved = true): Promise<void> =>
-  maintenance.deleteDueKeys(line.services, region, { secondLook, clockBelieved }, onFailure);
+  maintenance.deleteDueKeys(line.services, keyStore, { secondLook, clockBelieved }, onFailure);
 
 const lookForStale = (): Promise<void> =>
-  maintenance.settleStaleCreations(line.services, region, { secondLook, clockBelieved: true }, onFailure);
+  maintenance.settleStaleCreations(line.services, keyStore, { secondLook, clockBelieved: true }, onFailure);
 
 /** A look, and another an hour later by a clock that nobody sets. */
 async function deleteDueKeys(): Promise<void> {
@@ -189,7 +191,7 @@ describe('a creation that failed', () => {
       name: 'DependencyTimeoutException',
     });
     token.generateKey = generateKey;
-    for await (const row of line.store.keys.unsettled(region, 'all')) return row;
+    for await (const row of line.store.keys.unsettled(keyStore, 'all')) return row;
     throw new Error('nothing is unsettled');
   }
 
@@ -248,10 +250,10 @@ describe('a creation that failed', () => {
     const token = line.token(region);
     const { holds } = token;
     token.holds = () => Promise.reject(new BridgeError('KMSInternalException'));
-    await reconcile(line.services, region, onFailure);
+    await reconcile(line.services, keyStore, onFailure);
     expect(failures).toEqual([`${keyId} BridgeError: KMSInternalException`]);
     token.holds = holds;
-    await reconcile(line.services, region, onFailure);
+    await reconcile(line.services, keyStore, onFailure);
     expect(await rowOf(keyId)).toBeUndefined();
     expect(token.objects.size).toBe(0);
   });
@@ -268,7 +270,7 @@ it('no deletion is scheduled by a clock that is not believed: its days would be 
 
 describe('a start', () => {
   const idOf = (key: Key | undefined): string => ckaIdOf(key!.backingKeys[0]!.materialId).toString('hex');
-  const start = () => reconcile(line.services, region, onFailure);
+  const start = () => reconcile(line.services, keyStore, onFailure);
 
   it('finds keys whose material is gone and objects that no row names, wherever they are in the token’s order', async () => {
     const keys: Key[] = [];
@@ -277,7 +279,12 @@ describe('a start', () => {
       keys.push((await rowOf(KeyMetadata?.KeyId ?? ''))!);
     }
     keys.sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
-    expect(await start()).toEqual({ settled: 0, missing: { count: 0, first: [] }, unknown: 0 });
+    expect(await start()).toEqual({
+      settled: 0,
+      missing: { count: 0, first: [] },
+      unknown: 0,
+      unserved: { count: 0, first: [] },
+    });
     const { objects } = line.token(region);
     const lost = [0, 3, 4, 7].map((n) => keys[n]!);
     const taken = lost.map((key) => [idOf(key), objects.get(idOf(key))!] as const);
@@ -335,7 +342,7 @@ describe('an older row put back', () => {
     const key = await usedKey();
     const creating = key.rows.find((row) => row.status === 'creating')!;
     await line.store.keys.update(creating, () => creating);
-    await reconcile(line.services, region, onFailure);
+    await reconcile(line.services, keyStore, onFailure);
     expect(failures).toEqual([]);
     await expectDecrypts(key);
   });
@@ -348,7 +355,7 @@ describe('an older row put back', () => {
     );
     const announced = key.rows.find((row) => row.status === 'enabled' && row.pendingMaterialId !== undefined)!;
     await line.store.keys.update(announced, () => announced);
-    await reconcile(line.services, region, onFailure);
+    await reconcile(line.services, keyStore, onFailure);
     await line.store.keys.update(announced, () => announced);
     await rotate(line.services, announced, lease);
     await expectDecrypts(key);

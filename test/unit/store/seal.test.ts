@@ -36,6 +36,7 @@ const keyRow: KeyColumns = {
   incarnation: 0,
   life: null,
   generations: null,
+  key_store: null,
 };
 
 describe('encodeRow', () => {
@@ -59,6 +60,7 @@ describe('encodeRow', () => {
       { tags: '{}', policy: '[]' },
       { incarnation: -1 },
       { incarnation: 2 ** 53 - 1 },
+      { key_store: '' },
     ];
     const encoded = variants.map((over) => encodeRow(keys, { ...keyRow, ...over }).toString('hex'));
     expect(new Set(encoded).size).toBe(variants.length);
