@@ -22,7 +22,9 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-const whole = { testTimeout: 120_000, hookTimeout: 120_000, pool: 'forks', env } as const;
+/** For what hangs: a machine may be slow, and three work at once on it. */
+const hungMs = 300_000;
+const whole = { testTimeout: hungMs, hookTimeout: hungMs, pool: 'forks', env } as const;
 
 export default defineConfig({
   test: {

@@ -55,4 +55,4 @@ it('holds deletions, over a restart, until its operator has spoken', async () =>
     () => daemon.said(),
   );
   expect(recorded('ClockConfirmed')).toBe(1);
-}, 120_000);
+});

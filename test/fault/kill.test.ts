@@ -93,7 +93,7 @@ describe(`a load of ${operations} operations (seed ${seed})`, () => {
     expect(memory.strange).toEqual([]);
     // Most were answered, or the kills were not what was tested.
     expect(memory.acknowledged.size).toBeGreaterThan(operations * 0.9);
-  }, 170_000);
+  }, 600_000);
 
   it('lost no acknowledged key, ciphertext, alias, tag or state', async () => {
     expect(await daemon.stop()).toBe(0);
