@@ -99,7 +99,8 @@ interface Serving {
 async function start(parts: Parts, gateway: Gateway, addresses: BoundAddresses): Promise<Serving> {
   const { config, store, tokens, log, timers } = gateway;
   await settleAudit(gateway);
-  const wrong = await store.wrongToken(config.defaultRegion);
+  const first = defaultKeyStore(config.defaultRegion);
+  const wrong = await store.wrongToken(first);
   if (wrong !== undefined)
     throw new FatalError('token-unsafe', `${wrong}: connect it, or restore the home of this one`);
   const settler = createSettler(gateway);
@@ -110,7 +111,6 @@ async function start(parts: Parts, gateway: Gateway, addresses: BoundAddresses):
         .catch((error: unknown) => log.error(`reconcile of ${keyStoreName(keyStore)} failed: ${String(error)}`)),
   );
   // Nobody waits for what was never answered: the rest of a long list is settled while the daemon serves, as in every other Region.
-  const first = defaultKeyStore(config.defaultRegion);
   const settling = settler.tokenIsUp(first);
   await Promise.race([settling, timers.sleep(settleFirstMs)]);
   settling.catch((error: unknown) => log.error(`reconcile of ${config.defaultRegion} failed: ${String(error)}`));

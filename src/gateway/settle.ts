@@ -30,7 +30,7 @@ export async function settleAudit({ services, audit, log, timers }: Gateway): Pr
 }
 
 export interface Settler {
-  /** Each time a token is up: looks whether a Region's default one is the right one, and settles the key store the first time it is. */
+  /** Each time a token is up: looks whether it is the right one, and settles the key store the first time it is. */
   tokenIsUp(keyStore: KeyStoreRef): Promise<void>;
   /** At each turn of the upkeep: what gateways that are gone left half done in the key store. */
   upkeep(keyStore: KeyStoreRef, lease: Lease): Promise<void>;
@@ -54,10 +54,10 @@ export function createSettler(gateway: Gateway): Settler {
   const tokenIsUp = async (keyStore: KeyStoreRef): Promise<void> => {
     const name = keyStoreName(keyStore);
     begun.add(name);
-    const wrong = isDefault(keyStore) ? await gateway.store.wrongToken(keyStore.region) : undefined;
+    const wrong = await gateway.store.wrongToken(keyStore);
     if (wrong !== undefined) {
       gateway.tokens.down(keyStore, 'token-unsafe');
-      throw new Error(`${wrong}: the Region is not served with it`);
+      throw new Error(`${wrong}: the ${isDefault(keyStore) ? 'Region' : 'key store'} is not served with it`);
     }
     const settling = settled.get(name) ?? settle(keyStore);
     settled.set(name, settling);

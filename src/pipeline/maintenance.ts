@@ -40,8 +40,7 @@ export async function deleteDueKeys(
   for await (const key of services.store.keys.due(keyStore, services.clock.now())) {
     const begun = key.status === 'deleting';
     if (!begun && !(clockBelieved && look.isRipe(`${key.accountId} ${key.keyId} ${key.deletionAtMs}`))) continue;
-    // A token that is away would leave two records a minute for each of them.
-    if (!tokenIsThere) await services.tokens.of(keyStore, theDaemon).info();
+    if (!tokenIsThere) await requireToken(services, keyStore);
     tokenIsThere = true;
     await attempt(key, onFailure, () =>
       audited(services, ofKey('DeleteKey', key), async () => {
@@ -84,8 +83,11 @@ export async function settleStaleCreations(
   onFailure: OnFailure,
 ): Promise<void> {
   const look = secondLook.look(`creation ${keyStoreName(keyStore)}`);
+  let tokenIsThere = false;
   for await (const key of services.store.keys.unsettled(keyStore, 'all')) {
     if (key.status !== 'creating' || !look.isRipe(`${key.accountId} ${key.keyId}`)) continue;
+    if (!tokenIsThere) await requireToken(services, keyStore);
+    tokenIsThere = true;
     await attempt(key, onFailure, () => settle(services, key, lease));
   }
   look.end();
@@ -100,12 +102,21 @@ export async function settleAbandoned(
 ): Promise<number> {
   let settled = 0;
   for await (const key of services.store.keys.unsettled(keyStore, 'abandoned')) {
-    // A token that is away would leave a line a minute for each of them.
-    if (settled === 0) await services.tokens.of(keyStore, theDaemon).info();
+    if (settled === 0) await requireToken(services, keyStore);
     settled += 1;
     await attempt(key, onFailure, () => settle(services, key, lease));
   }
   return settled;
+}
+
+/**
+ * A token that is away would leave two records and a line a minute for each key. One that is another would have nothing to destroy and nothing that was
+ * made: rows would go, and the right token would keep the keys.
+ */
+async function requireToken({ store, tokens }: Services, keyStore: KeyStoreRef): Promise<void> {
+  await tokens.of(keyStore, theDaemon).info();
+  const wrong = await store.wrongToken(keyStore);
+  if (wrong !== undefined) throw new BridgeError('KMSInternalException', undefined, { cause: new Error(wrong) });
 }
 
 async function attempt(key: Key, onFailure: OnFailure, change: () => Promise<unknown>): Promise<void> {

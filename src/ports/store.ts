@@ -161,7 +161,7 @@ export interface Store {
   /** Rows found with a broken seal since the start, `table:id`, at most 100. */
   integrityFailures(): readonly string[];
   cache(): CacheCounts;
-  /** What is wrong when the Region's token does not hold the keys that this store was sealed with; undefined when nothing is. */
-  wrongToken(region: string): Promise<string | undefined>;
+  /** What is wrong when the token does not hold the keys that the daemon made in it for itself; undefined when nothing is. */
+  wrongToken(keyStore: KeyStoreRef): Promise<string | undefined>;
   close(): Promise<void>;
 }

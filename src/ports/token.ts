@@ -70,7 +70,7 @@ export interface Token {
   sealRow(data: Buffer): Promise<Buffer>;
 }
 
-/** CKA_IDs of the keys the daemon owns in each Region's default token: invisible to users ("AWS owned keys"). `encrypt`/`decrypt` take `secrets`. */
+/** CKA_IDs of the keys the daemon owns in each token: invisible to users ("AWS owned keys"). `encrypt`/`decrypt` take `secrets`. */
 export const daemonKeys = {
   /** HMAC-SHA-256 over rows of the store. */
   rowSeal: Buffer.from('hsmb-row-seal-01'),

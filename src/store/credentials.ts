@@ -72,7 +72,8 @@ export class CredentialRows implements CredentialStore {
   /** The principal is the account's root: there is no other kind so far. KMSInternalException when the id is taken. */
   async insert(credential: Credential): Promise<void> {
     const { tokens, clock, defaultRegion, daemonKeys: keys } = this.#context;
-    await keys.ensure(defaultRegion);
+    const keyStore = defaultKeyStore(defaultRegion);
+    await keys.ensure(keyStore);
     const { accessKeyId, accountId } = credential;
     const secret = new Secret(Buffer.from(credential.secretAccessKey.reveal()));
     const row = await this.#table.seal({
@@ -82,7 +83,7 @@ export class CredentialRows implements CredentialStore {
       root: 1,
       created_at_ms: clock.now(),
       wrapped_secret: await tokens
-        .of(defaultKeyStore(defaultRegion), theDaemon)
+        .of(keyStore, theDaemon)
         .encrypt(daemonKeys.secrets, secretAad(accessKeyId, accountId), secret),
     });
     await this.#context.writes.run(async (write) => {

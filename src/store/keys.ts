@@ -1,7 +1,7 @@
 // Keys: one sealed row each, and with it those of its backing keys, written together. What is returned has passed its seal.
 import { BridgeError } from '../kernel/errors.js';
 import { arnOfKey, type Key, type KeyRef } from '../model/key.js';
-import { isSameKeyStore, type KeyStoreRef } from '../model/key-store.js';
+import { isDefault, isSameKeyStore, type KeyStoreRef } from '../model/key-store.js';
 import type { AccountScope, KeyRowStore, Lease, MaterialPlace, Page } from '../ports/store.js';
 import { backingKeys, owns, Owners } from './backing-keys.js';
 import { writeAttempts, type StoreContext } from './context.js';
@@ -88,6 +88,8 @@ export class KeyRows implements KeyRowStore {
 
   /** KMSInternalException when the key or one of its backing keys is there already. */
   async insert(key: Key): Promise<void> {
+    // A row may name another token only once that can be told from all others. The default one's are there since it seals.
+    if (!isDefault(key)) await this.#context.daemonKeys.ensure(key);
     const row = await this.#table.seal(keyColumns(key, 1));
     await this.#context.writes.run(async (write) => {
       await this.#context.lives.ensure(write, key.life);

@@ -80,7 +80,7 @@ export function storeOn(backend: Backend, caches: Shared[], options: Omit<StoreO
     fault: () => backend.fault(),
     integrityFailures: () => seals.failures(),
     cache: () => ({ ...forgotten, reads: caches.reduce((sum, { reads }) => sum + reads, 0) }),
-    wrongToken: (region) => daemonKeys.wrongToken(region),
+    wrongToken: (keyStore) => daemonKeys.wrongToken(keyStore),
     close() {
       watch.stop();
       return backend.close();

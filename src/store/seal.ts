@@ -66,7 +66,7 @@ export class RowSeals {
     row: RowOf<C>,
   ): Promise<SealedRow<C>> {
     const bytes = encodeRow(table, row);
-    await this.#daemonKeys.ensure(region);
+    await this.#daemonKeys.ensure(defaultKeyStore(region));
     return { ...row, seal: await this.#tokens.of(defaultKeyStore(region), theDaemon).sealRow(bytes) };
   }
 
@@ -78,7 +78,7 @@ export class RowSeals {
 
   /** Why a row whose seal does not match is not used: it is broken, unless nothing of this Region can match. */
   async refusal(region: string, table: string, id: string): Promise<BridgeError> {
-    const wrong = await this.#daemonKeys.wrongToken(region);
+    const wrong = await this.#daemonKeys.wrongToken(defaultKeyStore(region));
     return wrong === undefined
       ? this.broken(table, id)
       : new BridgeError('KMSInternalException', undefined, { cause: new Error(wrong) });

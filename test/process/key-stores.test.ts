@@ -23,12 +23,12 @@ const home = join(folder, 'home');
 const config = join(folder, 'bridge.yaml');
 const mac = { KeySpec: 'HMAC_384', KeyUsage: 'GENERATE_VERIFY_MAC' } as const;
 const Message = Buffer.from('두 번째 토큰');
-const stores = { main: makeStore('main'), archive: makeStore('archive') };
+const stores = { main: makeStore('main'), archive: makeStore('archive'), other: makeStore('other', 'archive') };
 let daemon: Daemon | undefined;
 let client: kms.KMSClient;
 
-function makeStore(label: string): { readonly conf: string } {
-  const place = join(folder, label);
+function makeStore(name: string, label = name): { readonly conf: string } {
+  const place = join(folder, name);
   mkdirSync(place);
   const { environment, tool } = makeTokenStore(place);
   const soPin = ['--so-pin', 'so-pin-1'];
@@ -38,17 +38,17 @@ function makeStore(label: string): { readonly conf: string } {
   return { conf: environment.SOFTHSM2_CONF };
 }
 
-const tokenOf = (label: keyof typeof stores, indent: string): string =>
+const tokenOf = (label: string, { conf }: { readonly conf: string }, indent: string): string =>
   ['profile: softhsm2', `modulePath: ${softHsm()}`, `label: ${label}`, `pinFile: ${label}.pin`]
-    .concat(`environment: { SOFTHSM2_CONF: ${stores[label].conf} }`)
+    .concat(`environment: { SOFTHSM2_CONF: ${conf} }`)
     .map((line) => `${indent}${line}\n`)
     .join('');
 
-function configure(withArchive: boolean): void {
-  const further = `    keyStores:\n      - name: archive\n${tokenOf('archive', '        ')}`;
+function configure(withArchive: boolean, archive = stores.archive): void {
+  const further = `    keyStores:\n      - name: archive\n${tokenOf('archive', archive, '        ')}`;
   writeFileSync(
     config,
-    `home: home\nlisten: { port: 0 }\nadmin: { port: 0 }\nregions:\n  us-east-1:\n${tokenOf('main', '    ')}${withArchive ? further : ''}`,
+    `home: home\nlisten: { port: 0 }\nadmin: { port: 0 }\nregions:\n  us-east-1:\n${tokenOf('main', stores.main, '    ')}${withArchive ? further : ''}`,
   );
 }
 
@@ -151,6 +151,16 @@ it('puts each key where its spec can be done, and finds it there again', async (
   expect(KeyMetadata?.KeyState).toBe('Enabled');
   await hasSaid('1 backing keys are in key stores that are not configured (archive)');
   expect(await regionsCheck()).toEqual({ ok: false, detail: 'us-east-1/archive: not configured' });
+  await stop();
+
+  // Another token under its label and its PIN is not taken for it.
+  configure(true, stores.other);
+  await start();
+  expect(await failure(generateMac(hmac))).toMatch(/^(KMSInternal|KeyUnavailable)Exception/);
+  await hasSaid('the token of us-east-1/archive does not hold the daemon');
+  expect(await regionsCheck()).toEqual({ ok: false, detail: 'us-east-1/archive: token-unsafe' });
+  expect(await failure(newKey(mac))).toMatch(/^KMSInternalException/);
+  expect(sql(home, 'select count(*) as count from keys where material_missing = 1')).toEqual([{ count: 0 }]);
   await stop();
 
   configure(true);

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { ckaIdOf, type Key } from '../../src/model/key.js';
 import type { KeyStoreRef } from '../../src/model/key-store.js';
 import type { Store } from '../../src/ports/store.js';
+import { FakeToken } from '../support/fake-token.js';
 import { all, type Bench } from './bench.js';
 import { accountId, backingKey, ckaIdText, keyStore, region, sampleKey } from './samples.js';
 
@@ -19,6 +20,7 @@ const ofHere = `where key_id = '${here.keyId}'`;
 const ofThere = `where key_id = '${there.keyId}'`;
 
 async function fill(bench: Bench): Promise<Store> {
+  bench.tokens.furtherKeyStores = ['archive', 'spare'];
   const store = await bench.open();
   for (const key of [here, there]) await store.keys.insert(key);
   return store;
@@ -75,6 +77,36 @@ export function keyStoreSuite(bench: () => Bench): void {
       }
     },
   );
+
+  it('tells a token from every other by keys of its own, made before the first row names it', async () => {
+    const store = await fill(bench());
+    const { tokens } = bench();
+    const right = tokens.of(archive);
+    expect([right.createCalls, tokens.of(region).createCalls]).toEqual([1, 1]);
+    const places = [keyStore, archive, spare];
+    const wrong = () => Promise.all(places.map((place) => store.wrongToken(place)));
+    expect(await wrong()).toEqual([undefined, undefined, undefined]);
+    expect(bench().database.administrate('select region from tokens order by region')).toEqual([
+      { region },
+      { region: `${region}/archive` },
+    ]);
+    // The two exchanged, and an empty one.
+    for (const other of [tokens.of(region), new FakeToken()]) {
+      tokens.put(archive, other);
+      expect(await store.wrongToken(archive)).toBe(
+        `the token of ${region}/archive does not hold the daemon's own keys; those were made in the token with serial 4711`,
+      );
+      const again = await bench().open();
+      const refused = again.keys.insert(sampleKey(archive));
+      await expect(refused).rejects.toMatchObject({ code: 'KMSInternalException' });
+      expect(await again.keys.find(there)).toEqual(there);
+    }
+    tokens.put(archive, right);
+    expect(await wrong()).toEqual([undefined, undefined, undefined]);
+    bench().database.administrate('delete from tokens');
+    const unrecorded = (await bench().open()).keys.insert(sampleKey(archive));
+    await expect(unrecorded).rejects.toMatchObject({ code: 'KMSInternalException' });
+  });
 
   it('lists each key store by itself', async () => {
     const store = await fill(bench());

@@ -107,13 +107,13 @@ export function sealSuite(bench: () => Bench): void {
 
   it('knows the token that it was sealed with from any other', async () => {
     const store = await bench().open();
-    expect(await store.wrongToken(region)).toBeUndefined();
+    expect(await store.wrongToken(keyStore)).toBeUndefined();
     await fill(bench());
-    expect(await store.wrongToken(region)).toBeUndefined();
+    expect(await store.wrongToken(keyStore)).toBeUndefined();
     const others = new FakeTokens();
     await others.of(region).createDaemonKeys();
     const mistaken = await bench().open({ tokens: others });
-    expect(await mistaken.wrongToken(region)).toContain(`the token of ${region} does not hold the keys`);
+    expect(await mistaken.wrongToken(keyStore)).toContain(`the token of ${region} does not hold the keys`);
     // The rows are sound: what is wrong is the token, and it seals nothing here.
     for (const use of [
       mistaken.keys.find(mine),
@@ -123,7 +123,7 @@ export function sealSuite(bench: () => Bench): void {
       await expect(use).rejects.toMatchObject({ code: 'KMSInternalException', publicMessage: undefined });
     expect(mistaken.integrityFailures()).toEqual([]);
     const empty = await bench().open({ tokens: new FakeTokens() });
-    expect(await empty.wrongToken(region)).toContain('the token with serial 4711');
+    expect(await empty.wrongToken(keyStore)).toContain('the token with serial 4711');
   });
 
   it("binds a secret to its owner by the AAD of the format's page", async () => {

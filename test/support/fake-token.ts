@@ -191,6 +191,11 @@ export class FakeTokens implements Tokens {
     return known;
   }
 
+  /** Another token in the place of the one that was there. */
+  put(keyStore: KeyStoreRef, token: FakeToken): void {
+    this.#byName.set(keyStoreName(keyStore), token);
+  }
+
   keyStoresOf(region: string): readonly KeyStoreRef[] {
     return [undefined, ...this.furtherKeyStores].map((keyStore) => ({ region, keyStore }));
   }

@@ -245,6 +245,24 @@ describe('upkeep', () => {
     asked.mockRestore();
   });
 
+  it('deletes and forgets nothing while the token is another one than the keys were made in', async () => {
+    const doomed = await archivedKey();
+    await client.send(new kms.ScheduleKeyDeletionCommand({ KeyId: doomed.keyId, PendingWindowInDays: 7 }));
+    line.clock.offsetMs = 8 * 86_400_000;
+    line.token(region, 'archive').objects.clear();
+    const wrong = vi.spyOn(line.store, 'wrongToken').mockResolvedValue('another token');
+    let monotonicMs = 0;
+    const secondLook = new SecondLook({ monotonicMs: () => monotonicMs });
+    const evidence = { secondLook, clockBelieved: true };
+    await deleteDueKeys(line.services, archive, evidence, noFailure);
+    monotonicMs = 3_600_000;
+    await expect(deleteDueKeys(line.services, archive, evidence, noFailure)).rejects.toThrow(BridgeError);
+    line.clock.offsetMs = 0;
+    expect(wrong).toHaveBeenCalledWith(archive);
+    expect(await rowOf(doomed.keyId)).toMatchObject({ status: 'pendingDeletion' });
+    await client.send(new kms.CancelKeyDeletionCommand({ KeyId: doomed.keyId }));
+  });
+
   it('records a deletion in the key’s own token, and destroys there', async () => {
     const [here, there] = [await rowOf((await createKey(client)).KeyId!), await archivedKey()];
     for (const { keyId: KeyId } of [here, there])
