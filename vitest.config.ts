@@ -1,5 +1,6 @@
 // Three projects: `unit` needs nothing but this source; `whole` runs real tokens, processes and clients; `module` has the files that load a
 // token's library into the test's own process. The files of the first two share their workers' processes: none may leave anything behind.
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
@@ -22,14 +23,14 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-/** For what hangs: a machine may be slow, and three work at once on it. */
+/** For what hangs: a machine may be slow, and has more to do than one test. */
 const hungMs = 300_000;
 const whole = { testTimeout: hungMs, hookTimeout: hungMs, pool: 'forks', env } as const;
 
 export default defineConfig({
   test: {
-    // vitest's default is one fewer than processors. Daemons wait for their children, for disks and for what is due: one more is worth it.
-    maxWorkers: 3,
+    // vitest's default is one fewer than processors; but tests wait for children, disks and what is due: one more keeps all of them busy.
+    maxWorkers: availableParallelism() + 1,
     sequence: { sequencer: LongestFirst },
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], isolate: false, testTimeout: 30_000, env } },
