@@ -67,7 +67,7 @@ export interface Token {
   /** Makes the daemon's own keys (`daemonKeys`), or finishes what a crash left half made. Fails when both are there. */
   createDaemonKeys(): Promise<void>;
   /** HMAC-SHA-256 under the daemon's row-seal key: 32 bytes. */
-  sealRow(data: Buffer): Promise<Buffer>;
+  macRow(data: Buffer): Promise<Buffer>;
 }
 
 /** CKA_IDs of the keys the daemon owns in each token: invisible to users ("AWS owned keys"). `encrypt`/`decrypt` take `secrets`. */

@@ -96,7 +96,7 @@ export class DaemonKeys {
 
   async #sealsLike(keyStore: KeyStoreRef, expected: Buffer): Promise<boolean> {
     try {
-      return (await this.#options.tokens.of(keyStore, theDaemon).sealRow(probe)).equals(expected);
+      return (await this.#options.tokens.of(keyStore, theDaemon).macRow(probe)).equals(expected);
     } catch (error) {
       if (error instanceof DaemonKeyMissing) return false;
       throw error;
@@ -131,7 +131,7 @@ export class DaemonKeys {
       region: name,
       serial,
       daemon_keys_since_ms: this.#options.clock.now(),
-      seal_check: await token.sealRow(probe),
+      seal_check: await token.macRow(probe),
     };
     await this.#options.writes.run(async (write) => {
       await this.#options.leases.require(write, lease);
@@ -176,7 +176,7 @@ export class DaemonKeys {
 /** Whether the failure to make the keys means that they are there already. */
 async function bothKeysWork(token: Token): Promise<boolean> {
   try {
-    await token.sealRow(probe);
+    await token.macRow(probe);
     const sealed = await token.encrypt(daemonKeys.secrets, probe, new Secret(probe));
     return (await token.decrypt(daemonKeys.secrets, probe, sealed)).reveal().equals(probe);
   } catch {

@@ -67,12 +67,12 @@ export class RowSeals {
   ): Promise<SealedRow<C>> {
     const bytes = encodeRow(table, row);
     await this.#daemonKeys.ensure(defaultKeyStore(region));
-    return { ...row, seal: await this.#tokens.of(defaultKeyStore(region), theDaemon).sealRow(bytes) };
+    return { ...row, seal: await this.#tokens.of(defaultKeyStore(region), theDaemon).macRow(bytes) };
   }
 
   /** False when `seal` is not that of `bytes`; fails when the token could not be asked. */
   async matches(region: string, bytes: Buffer, seal: Buffer): Promise<boolean> {
-    const expected = await this.#tokens.of(defaultKeyStore(region), theDaemon).sealRow(bytes);
+    const expected = await this.#tokens.of(defaultKeyStore(region), theDaemon).macRow(bytes);
     return expected.length === seal.length && timingSafeEqual(expected, seal);
   }
 

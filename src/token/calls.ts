@@ -89,7 +89,7 @@ export const calls = {
   generateDataKeyWithoutPlaintext: { op: 9, work: 'using', args: sequence(ckaId, aad, randomLength), answer: sealed },
   random: { op: 10, work: 'using', args: sequence(randomLength), answer: secret(varying('n bytes')) },
   createDaemonKeys: { op: 11, work: 'keeping', args: sequence(), answer: nothing },
-  sealRow: { op: 12, work: 'using', args: sequence(varying('data')), answer: fixed('32 bytes', 32) },
+  macRow: { op: 12, work: 'using', args: sequence(varying('data')), answer: fixed('32 bytes', 32) },
   holds: {
     op: 13,
     work: 'keeping',

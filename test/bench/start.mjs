@@ -49,7 +49,7 @@ const token = {
     const length = Math.min(limit, objects.length / idBytes - from);
     return Array.from({ length }, (_, n) => Buffer.from(objectAt(from + n)));
   },
-  async sealRow(data) {
+  async macRow(data) {
     await otherWork();
     return hmac(data);
   },

@@ -38,8 +38,8 @@ beforeEach(() => {
   broken = [];
   work = [];
   const token = tokens.of(region);
-  const seal = token.sealRow.bind(token);
-  token.sealRow = (data) => {
+  const seal = token.macRow.bind(token);
+  token.macRow = (data) => {
     work.push('token');
     return seal(data);
   };

@@ -18,7 +18,7 @@ export class FakeToken implements Token {
   sealCalls = 0;
   decryptCalls = 0;
   createCalls = 0;
-  /** While set, sealRow waits for it. */
+  /** While set, macRow waits for it. */
   gate: Promise<void> | undefined;
   /** Thrown by every call that needs one of the daemon's keys while it is set. */
   failure: BridgeError | undefined;
@@ -141,8 +141,8 @@ export class FakeToken implements Token {
     this.#daemonKeys = keys;
   };
 
-  sealRow: Token['sealRow'] = async (data) => {
-    takes('sealRow', [data]);
+  macRow: Token['macRow'] = async (data) => {
+    takes('macRow', [data]);
     this.sealCalls++;
     await this.gate;
     return this.hmac(data);

@@ -112,7 +112,7 @@ describe('a request', () => {
     token.ready();
     await expect(token.encrypt(Buffer.alloc(15), aad, Buffer.alloc(1))).rejects.toThrow(RangeError);
     await expect(token.decrypt(id, Buffer.alloc(31), Buffer.alloc(1))).rejects.toThrow(RangeError);
-    await expect(token.sealRow(Buffer.alloc(256 * 1024))).rejects.toThrow(RangeError);
+    await expect(token.macRow(Buffer.alloc(256 * 1024))).rejects.toThrow(RangeError);
     const call = token.random(1);
     await until(() => received.length >= 13);
     expect(received.length).toBe(13);

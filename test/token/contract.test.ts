@@ -164,13 +164,13 @@ describe.each([
   });
 
   it('has keys of the daemon’s own, made once and out of sight', async () => {
-    await expect(token.sealRow(Buffer.from('row'))).rejects.toBeInstanceOf(DaemonKeyMissing);
+    await expect(token.macRow(Buffer.from('row'))).rejects.toBeInstanceOf(DaemonKeyMissing);
     await token.createDaemonKeys();
     await expect(token.createDaemonKeys()).rejects.toEqual(coded('KMSInternalException'));
-    const seal = await token.sealRow(Buffer.from('row'));
+    const seal = await token.macRow(Buffer.from('row'));
     expect(seal).toHaveLength(32);
-    expect(await token.sealRow(Buffer.from('row'))).toEqual(seal);
-    expect(await token.sealRow(Buffer.from('raw'))).not.toEqual(seal);
+    expect(await token.macRow(Buffer.from('row'))).toEqual(seal);
+    expect(await token.macRow(Buffer.from('raw'))).not.toEqual(seal);
     const sealed = await token.encrypt(daemonKeys.secrets, aad, Buffer.from('secret'));
     expect((await token.decrypt(daemonKeys.secrets, aad, sealed)).toString()).toBe('secret');
     await expect(token.encrypt(daemonKeys.rowSeal, aad, Buffer.alloc(1))).rejects.toBeInstanceOf(DaemonKeyMissing);

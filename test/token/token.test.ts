@@ -215,15 +215,15 @@ describe('a destruction', () => {
 describe('the daemon’s own keys', () => {
   it('are made once, seal rows and secrets, and stay out of sight', async () => {
     const row = Buffer.from('keys/1/{"policy":"…"}');
-    await expect(token.sealRow(row)).rejects.toBeInstanceOf(DaemonKeyMissing);
+    await expect(token.macRow(row)).rejects.toBeInstanceOf(DaemonKeyMissing);
     await token.createDaemonKeys();
     await expect(token.createDaemonKeys()).rejects.toEqual(coded('KMSInternalException'));
-    const seal = await token.sealRow(row);
+    const seal = await token.macRow(row);
     expect(seal.length).toBe(32);
-    expect(await token.sealRow(row)).toEqual(seal);
-    expect(await token.sealRow(Buffer.concat([row, Buffer.of(0)]))).not.toEqual(seal);
-    expect((await token.sealRow(Buffer.alloc(0))).length).toBe(32);
-    expect((await token.sealRow(Buffer.alloc(200_000, 1))).length).toBe(32);
+    expect(await token.macRow(row)).toEqual(seal);
+    expect(await token.macRow(Buffer.concat([row, Buffer.of(0)]))).not.toEqual(seal);
+    expect((await token.macRow(Buffer.alloc(0))).length).toBe(32);
+    expect((await token.macRow(Buffer.alloc(200_000, 1))).length).toBe(32);
     const sealed = await token.encrypt(daemonKeys.secrets, aad, Buffer.from('secret'));
     expect((await token.decrypt(daemonKeys.secrets, aad, sealed)).toString()).toBe('secret');
     expect((await token.inventory(undefined, 8192)).length).toBe(2);

@@ -122,7 +122,7 @@ export function createHandlers({ info, cipher, keys, forget, objects, deletions 
       },
     },
     createDaemonKeys: { makes: true, run: () => objects.createDaemonKeys() },
-    sealRow: {
+    macRow: {
       run([data], reserve) {
         cipher.mac(rowSeal, keys.of(rowSeal.kind, daemonKeys.rowSeal), data, reserve(rowSeal.bytes));
         return rowSeal.bytes;
