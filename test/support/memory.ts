@@ -1,5 +1,5 @@
-// The ports of store and audit in memory: rows in maps, records in a list. With the fake
-// token the line runs on them whole, in one process.
+// The ports of store and audit in memory: rows in maps, records in a list. With the fake token the line runs on them whole, in one process. Of
+// keys and aliases it keeps the store's contract (test/store/record-suite.ts); it has no seals: those are a database's (test/store).
 import { aliasArn } from '../../src/kernel/arn.js';
 import { BridgeError } from '../../src/kernel/errors.js';
 import { arnOfKey, ckaIdOf, type Alias, type Key, type KeyRef } from '../../src/model/key.js';
@@ -28,6 +28,8 @@ export class MemoryAudit implements AuditLog {
     this.append('event', record);
 }
 
+const idOf = (materialId: string): string => ckaIdOf(materialId).toString('hex');
+
 async function* each<T>(items: readonly T[]): AsyncGenerator<T> {
   yield* items;
 }
@@ -37,6 +39,7 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
   const aliases = new Map<string, Alias>();
   const credentials = new Map<string, Credential>();
   const usageTotals = new Map<string, number>();
+  const living = new Set<string>();
   const inScope = (scope: AccountScope) => (item: AccountScope) =>
     item.region === scope.region && item.accountId === scope.accountId;
   const page = <T>(items: T[], nameOf: (item: T) => string, { after, limit }: Page): T[] =>
@@ -44,24 +47,25 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
       .sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))
       .filter((item) => after === undefined || nameOf(item) > after)
       .slice(0, limit);
-  const existingAlias = (scope: AccountScope, name: string): string => {
+  const existingAlias = (scope: AccountScope, name: string, seenKeyId: string): Alias => {
     const arn = aliasArn(scope.region, scope.accountId, name);
-    if (!aliases.has(arn)) throw new BridgeError('NotFoundException', `Alias ${arn} is not found.`);
-    return arn;
+    const alias = aliases.get(arn);
+    if (alias === undefined) throw new BridgeError('NotFoundException', `Alias ${arn} is not found.`);
+    if (alias.keyId !== seenKeyId) throw new BridgeError('KMSInternalException');
+    return alias;
+  };
+  const requireKey = (ref: KeyRef): void => {
+    if (!keys.has(arnOfKey(ref))) throw new BridgeError('NotFoundException');
   };
   const arnOfAlias = (alias: Alias): string => aliasArn(alias.region, alias.accountId, alias.aliasName);
   const keyOfMaterial = (region: string, ckaId: string): Key | undefined =>
     [...keys.values()].find(
-      (key) =>
-        key.region === region &&
-        key.backingKeys.some((backing) => ckaIdOf(backing.materialId).toString('hex') === ckaId),
+      (key) => key.region === region && key.backingKeys.some((backing) => idOf(backing.materialId) === ckaId),
     );
   const materialsOf = (region: string): [ckaId: string, key: Key][] =>
     [...keys.values()]
       .filter((key) => key.region === region)
-      .flatMap((key) =>
-        key.backingKeys.map(({ materialId }): [string, Key] => [ckaIdOf(materialId).toString('hex'), key]),
-      );
+      .flatMap((key) => key.backingKeys.map(({ materialId }): [string, Key] => [idOf(materialId), key]));
   const materialsIn = (keyStore: KeyStoreRef) =>
     materialsOf(keyStore.region).filter(([, key]) => isSameKeyStore(key, keyStore));
   const removeKey = (ref: KeyRef): void => {
@@ -91,11 +95,18 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
           asked,
         ),
       count: async (scope) => [...keys.values()].filter(inScope(scope)).length,
-      insert: async (key) => void keys.set(arnOfKey(key), key),
+      insert: async (key) => {
+        const taken = key.backingKeys.some(
+          ({ materialId }) => keyOfMaterial(key.region, idOf(materialId)) !== undefined,
+        );
+        if (taken || keys.has(arnOfKey(key))) throw new BridgeError('KMSInternalException');
+        keys.set(arnOfKey(key), key);
+      },
       update: async (ref, change) => {
         const key = keys.get(arnOfKey(ref));
         if (key === undefined) throw new BridgeError('NotFoundException', `Key '${arnOfKey(ref)}' does not exist`);
         const changed = change(key);
+        if (arnOfKey(changed) !== arnOfKey(key) || !isSameKeyStore(changed, key)) throw new TypeError('another key');
         keys.set(arnOfKey(ref), changed);
         return changed;
       },
@@ -108,15 +119,24 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
       },
       due: (keyStore, nowMs) =>
         each(
+          [...keys.values()]
+            .filter(
+              (key) =>
+                isSameKeyStore(key, keyStore) &&
+                (key.status === 'pendingDeletion' || key.status === 'deleting') &&
+                (key.deletionAtMs ?? 0) <= nowMs,
+            )
+            .sort((a, b) => (a.deletionAtMs ?? 0) - (b.deletionAtMs ?? 0)),
+        ),
+      unsettled: (keyStore, which) =>
+        each(
           [...keys.values()].filter(
             (key) =>
               isSameKeyStore(key, keyStore) &&
-              (key.status === 'pendingDeletion' || key.status === 'deleting') &&
-              (key.deletionAtMs ?? 0) <= nowMs,
+              (key.status === 'creating' || key.pendingMaterialId !== undefined) &&
+              (which === 'all' || !living.has(key.life)),
           ),
         ),
-      unsettled: (keyStore) =>
-        each([...keys.values()].filter((key) => isSameKeyStore(key, keyStore) && key.pendingMaterialId !== undefined)),
       materials: (region) =>
         each([
           materialsOf(region)
@@ -151,10 +171,16 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
         const arn = arnOfAlias(alias);
         if (aliases.has(arn))
           throw new BridgeError('AlreadyExistsException', `An alias with the name ${arn} already exists`);
+        requireKey(alias);
         aliases.set(arn, alias);
       },
-      update: async (alias) => void aliases.set(existingAlias(alias, alias.aliasName), alias),
-      remove: async (scope, aliasName) => void aliases.delete(existingAlias(scope, aliasName)),
+      update: async (alias, seenKeyId) => {
+        const { createdAtMs } = existingAlias(alias, alias.aliasName, seenKeyId);
+        requireKey(alias);
+        aliases.set(arnOfAlias(alias), { ...alias, createdAtMs });
+      },
+      remove: async (scope, aliasName, seenKeyId) =>
+        void aliases.delete(arnOfAlias(existingAlias(scope, aliasName, seenKeyId))),
     },
     credentials: {
       find: async (id) => credentials.get(id),
@@ -169,7 +195,13 @@ export function memoryStore(): Store & { usageTotals: Map<string, number> } {
       },
     },
     leases: { take: async (name, holder) => ({ name, holder, token: 1 }) },
-    lives: { begin: async () => 'life', beat: async () => true },
+    lives: {
+      begin: async () => {
+        living.add('life');
+        return 'life';
+      },
+      beat: async () => true,
+    },
     fault: () => undefined,
     integrityFailures: () => [],
     cache: () => ({ rows: 0, all: 0, reads: 0 }),
