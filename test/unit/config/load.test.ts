@@ -16,6 +16,8 @@ const load = (text: string): ReturnType<typeof loadFile> => {
 };
 const region = (lines = ''): string =>
   `regions:\n  us-east-1:\n    profile: softhsm2\n    label: keys\n    pinFile: pins/us-east-1\n${lines}`;
+const keyStores = (...names: readonly string[]): string =>
+  `    keyStores:\n${names.map((name) => `      - { name: ${name}, profile: softhsm2, label: ${name}, pinFile: pins/${name} }\n`).join('')}`;
 const minimal = `home: /var/lib/hsm-bridge\n${region()}`;
 
 async function refusal(load: () => unknown): Promise<string> {
@@ -135,6 +137,27 @@ describe('the file of serve', () => {
     });
   });
 
+  it('has further key stores of a Region after its own, in their order, each with a socket of its own', async () => {
+    const eu = region(keyStores('spare', 'archive')).replace('us-east-1:', 'eu-west-1:').replace('regions:\n', '');
+    const config = await load(`home: data\n${region(keyStores('archive'))}${eu}`);
+    expect(
+      config.keyStores.map(({ region: name, keyStore, tokenHost }) => [name, keyStore, tokenHost.socketPath]),
+    ).toEqual([
+      ['us-east-1', undefined, 'us-east-1.sock'],
+      ['us-east-1', 'archive', 'us-east-1.archive.sock'],
+      ['eu-west-1', undefined, 'eu-west-1.sock'],
+      ['eu-west-1', 'spare', 'eu-west-1.spare.sock'],
+      ['eu-west-1', 'archive', 'eu-west-1.archive.sock'],
+    ]);
+    expect(config.keyStores[1]?.tokenHost).toMatchObject({
+      region: 'us-east-1',
+      keyStore: 'archive',
+      tokenLabel: 'archive',
+      pinFile: join(folder, 'pins/archive'),
+      notesFolder: join(folder, 'data/pins'),
+    });
+  });
+
   it('has a socket in the place of the port, or beside one that is named', async () => {
     const socket = join(folder, 's');
     const { listen } = await load(`${minimal}listen: { socket: s }`);
@@ -186,6 +209,16 @@ describe('the file of serve', () => {
     ['a Region that is none', 'home: /h\nregions: { Mars: {} }', /regions\.Mars: a Region has the form/],
     ['a label that is too long', minimal.replace('keys', 'k'.repeat(33)), /regions\.us-east-1\.label: .*32 bytes/],
     ['a number in the environment', `home: /h\n${region('    environment: { A: 1 }\n')}`, /environment\.A: .*quotes/],
+    [
+      'a key store twice',
+      `home: /h\n${region(keyStores('archive', 'archive'))}`,
+      /regions\.us-east-1\.keyStores: a name is given twice/,
+    ],
+    ...['Archive', 'a/b', 'a.b', '../a', '9', `a${'b'.repeat(32)}`].map((name): (typeof cases)[number] => [
+      `a key store that is called ${name}`,
+      `home: /h\n${region(keyStores(`"${name}"`).replaceAll('pins/"', '"'))}`,
+      /keyStores\.0\.name: a name has/,
+    ]),
     ['text that is no mapping', 'hello', /a mapping of settings is needed/],
     ['nothing', '', /a mapping of settings is needed/],
     ['broken YAML', 'home: [', /bridge\.yaml: .*line 1/],

@@ -186,6 +186,12 @@ describe('a note of the first version, one a Region', () => {
     expect(tryLogin()).toBeUndefined();
     expect(notes()).toEqual([]);
   });
+
+  it('stays when it is the token of a further key store that is logged in to', () => {
+    earlyNote('eu-west-1.login', 'refused', { size: '1' });
+    expect(tryLogin(0, { region: undefined })).toBeUndefined();
+    expect(notes()).toHaveLength(1);
+  });
 });
 
 describe('a login to a token that the daemon made', () => {
