@@ -77,7 +77,7 @@ export default tseslint.config(
     files: [
       'src/compose.ts',
       'src/token/host/main.ts',
-      'src/token/host/thread-entry.ts',
+      'src/token/host/performing-thread.ts',
       'src/cli/**/*.ts',
       'src/process/supervisor.ts',
     ],

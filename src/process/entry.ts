@@ -27,22 +27,31 @@ const shell = (first = '', nodeArguments: string[] = []): { execPath: string; ex
   ],
 });
 
-/** The helper threads of V8 and libuv would keep an arena each, 10 MB in all, that they hardly use (mallopt(3), M_ARENA_MAX). */
-const fewArenas = 'export MALLOC_ARENA_MAX=1 && ';
+/**
+ * The helper threads of V8 and libuv would keep an arena each, 10 MB in all, that they hardly use (mallopt(3), M_ARENA_MAX), and a token host's
+ * further threads half a megabyte each.
+ */
+const fewArenas = { MALLOC_ARENA_MAX: '1' };
+const exportFewArenas = `export MALLOC_ARENA_MAX=${fewArenas.MALLOC_ARENA_MAX} && `;
 
 /** Mebibytes, of each half of V8's young generation: what it has grown to under load it keeps. */
 const youngGeneration = '--max-semi-space-size=8';
 
 /** `cwd`: $home/run, so that socket paths stay below the 107 bytes of sockaddr_un. */
 export function forkGateway(entry: ChildEntry, cwd: string): ChildProcess {
-  return fork(entry.script, [...entry.gatewayArguments], { cwd, stdio, ...shell(fewArenas, [youngGeneration]) });
+  return fork(entry.script, [...entry.gatewayArguments], { cwd, stdio, ...shell(exportFewArenas, [youngGeneration]) });
 }
 
-/** Starts a token host with exactly this environment: nothing of ours leaks into a vendor's library. */
+/** Starts a token host with exactly this environment, and few arenas unless it says how many: nothing of ours leaks into a vendor's library. */
 export function forkTokenHost(
   entry: ChildEntry,
   cwd: string,
   environment: Readonly<Record<string, string>>,
 ): ChildProcess {
-  return fork(entry.script, [...entry.tokenHostArguments], { cwd, stdio, env: { ...environment }, ...shell() });
+  return fork(entry.script, [...entry.tokenHostArguments], {
+    cwd,
+    stdio,
+    env: { ...fewArenas, ...environment },
+    ...shell(),
+  });
 }

@@ -7,7 +7,8 @@ import { calls, type Work } from '../calls.js';
 import { statuses, type Status } from '../wire.js';
 import { TokenLost } from './fault.js';
 import { TokenThread, type ThreadStart } from './thread.js';
-import { ThreadPool, type PoolRequest, type ThreadPoolOptions } from './thread-pool.js';
+import { ThreadPool, type ThreadPoolOptions } from './thread-pool.js';
+import type { RequestId } from './waiting.js';
 import type { ThreadNews } from './thread-messages.js';
 import { NotReadYet, type ObjectIndex } from './object-index.js';
 import type { Answers, Performed, Performer } from './performer.js';
@@ -19,6 +20,8 @@ export type Routed = Exclude<Performed, Error> | NotReadYet | 'taken';
 
 /** A call hangs after so long; a key of the largest kind takes a device a minute. */
 const hangsAfterMs: Readonly<Record<Exclude<Work, 'keeping'>, number>> = { using: 10_000, making: 120_000 };
+/** Keys are made seldom, and a thread takes some megabytes. */
+const makersRestAfterMs = 60_000;
 /** Gateways have queues of their own: what waits here is what they let out. */
 const room = 4096;
 
@@ -73,7 +76,7 @@ export class Router {
   perform(id: number, op: number, payload: Buffer, out: Answers, from: object): Routed {
     const pool = this.#pools[op];
     if (pool !== undefined) {
-      if (!pool.take({ id, op, payload: Buffer.from(payload), from })) out.commit(id, statuses.internal, 0);
+      if (!pool.take({ id, op, payload, from })) out.commit(id, statuses.internal, 0);
       return 'taken';
     }
     const outcome = this.#options.performer.perform(id, op, payload, out);
@@ -128,18 +131,19 @@ export class Router {
 
   #pool(work: 'using' | 'making', size: number): ThreadPool {
     const { clock, timers, troubles, thread: start, answer, onLost, onHung } = this.#options;
-    const refuse = (requests: readonly PoolRequest[], status: Status): void => {
+    const refuse = (requests: readonly RequestId[], status: Status): void => {
       for (const { id, from } of requests) answer(from, id, statuses[status], nothing);
     };
     const options: ThreadPoolOptions = {
       size,
+      ahead: work === 'using' ? size : 0,
+      restAfterMs: work === 'using' ? Infinity : makersRestAfterMs,
       hangsAfterMs: hangsAfterMs[work],
       room,
       clock,
       timers,
-      start: (heard) => new TokenThread(start, clock, heard),
+      start: (shared, thread, onNews) => new TokenThread(start, shared, thread, onNews),
       answered: ({ from, id }, status, payload) => answer(from, id, status, payload),
-      malformed: ({ from, id }) => answer(from, id, undefined, nothing),
       asked: (thread, ckaId, search) => this.#tell(pool, thread, ckaId, search),
       told: (news) => this.#hear(news),
       onTrouble: troubles.reportDescribed,
@@ -168,7 +172,7 @@ export class Router {
   }
 
   /** What the index has, as soon as it has been read that far. */
-  #tell(pool: ThreadPool, thread: TokenThread<PoolRequest>, ckaId: Buffer, search: boolean): void {
+  #tell(pool: ThreadPool, thread: number, ckaId: Buffer, search: boolean): void {
     try {
       const handles = this.#read((index) => (search || index.has(ckaId) ? index.find(ckaId) : []));
       pool.tell(thread, {

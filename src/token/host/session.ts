@@ -56,6 +56,11 @@ export class TokenSession {
     if (!this.isLoggedIn()) throw new TokenLost('the login is lost');
   }
 
+  /** Nothing is called in it any more. */
+  close(): void {
+    this.#close(this.#handle);
+  }
+
   #open(): Buffer {
     return this.library.C_OpenSession(this.token.slot, sessionFlags);
   }

@@ -1,88 +1,93 @@
-// What a thread and the host's main thread share: one request and one answer at a time, and whose turn it is. Both are copied out and overwritten with
-// zeros at once: a library is not given memory that another thread can see.
-import { maxPayloadBytes } from '../frames.js';
-
-/** Indices into the words. */
-const turn = 0;
-const hasRequest = 1;
-const op = 2;
-const requestBytes = 3;
-const status = 4;
-const answerBytes = 5;
-const wordCount = 6;
-
-export interface ThreadBuffers {
-  readonly words: SharedArrayBuffer;
-  readonly request: SharedArrayBuffer;
-  readonly answer: SharedArrayBuffer;
-}
-
-export interface ThreadRequest {
-  readonly op: number;
-  readonly payload: Buffer;
-}
-
-export const threadBuffers = (): ThreadBuffers => ({
-  words: new SharedArrayBuffer(wordCount * Int32Array.BYTES_PER_ELEMENT),
-  // Of what is not written, no memory is used.
-  request: new SharedArrayBuffer(maxPayloadBytes),
-  answer: new SharedArrayBuffer(maxPayloadBytes),
-});
+// A thread's end of what it shares with the main thread.
+import { common, Layout, noSense, ofPlace, ofThread, owners, type Shared } from './shared-places.js';
 
 export class ThreadMemory {
-  readonly #words: Int32Array;
-  readonly #request: Buffer;
-  readonly #answer: Buffer;
-  #seen = 0;
+  readonly #layout: Layout;
+  readonly #thread: number;
+  #heardOrders: number;
+  #told: number;
 
-  constructor(buffers: ThreadBuffers) {
-    this.#words = new Int32Array(buffers.words);
-    this.#request = Buffer.from(buffers.request);
-    this.#answer = Buffer.from(buffers.answer);
+  constructor(shared: Shared, thread: number) {
+    this.#layout = new Layout(shared);
+    this.#thread = thread;
+    // Orders of before its time are about what it does not know.
+    this.#heardOrders = Atomics.load(this.#layout.words, common.orders);
+    this.#told = Atomics.load(this.#layout.words, this.#layout.thread(thread) + ofThread.told);
   }
 
-  /** By the main thread: wakes the thread, with or without something to perform. */
-  wake(request?: ThreadRequest): void {
-    const words = this.#words;
-    if (request !== undefined) {
-      this.#request.set(request.payload);
-      words[op] = request.op;
-      words[requestBytes] = request.payload.length;
-      Atomics.store(words, hasRequest, 1);
+  /** Sleeps until there is a request, which it takes, or an order. Undefined: it was woken for an order. */
+  next(): number | undefined {
+    const { words } = this.#layout;
+    for (;;) {
+      const seen = Atomics.load(words, common.turn);
+      const place = this.#take();
+      if (place !== undefined || this.#isOrdered) return place;
+      Atomics.wait(words, common.turn, seen);
     }
-    Atomics.add(words, turn, 1);
-    Atomics.notify(words, turn);
   }
 
-  /** By the main thread, when the thread says that it has answered. */
-  takeAnswer(): { readonly status: number; readonly payload: Buffer } {
-    const bytes = this.#words[answerBytes] ?? 0;
-    const shared = this.#answer.subarray(0, bytes);
-    const payload = Buffer.from(shared);
-    shared.fill(0);
-    return { status: this.#words[status] ?? 0, payload };
+  /** Whether orders were sent since it was last asked. */
+  hasOrders(): boolean {
+    if (!this.#isOrdered) return false;
+    this.#heardOrders = Atomics.load(this.#layout.words, common.orders);
+    return true;
   }
 
-  /** By the thread: sleeps until it is woken. */
-  sleep(): void {
-    Atomics.wait(this.#words, turn, this.#seen);
-    this.#seen = Atomics.load(this.#words, turn);
+  /** Sleeps until it has been told. */
+  waitForTold(): void {
+    const { words } = this.#layout;
+    const at = this.#layout.thread(this.#thread) + ofThread.told;
+    Atomics.wait(words, at, this.#told);
+    this.#told = Atomics.load(words, at);
   }
 
-  /** By the thread; undefined when it was woken for something else. What the main thread did before it wrote the request can be seen. */
-  takeRequest(): ThreadRequest | undefined {
-    const words = this.#words;
-    if (Atomics.exchange(words, hasRequest, 0) !== 1) return undefined;
-    const shared = this.#request.subarray(0, words[requestBytes]);
-    const payload = Buffer.from(shared);
-    shared.fill(0);
-    return { op: words[op] ?? 0, payload };
+  /** News has been sent: it is heard before the next answer is. */
+  sentNews(): void {
+    Atomics.add(this.#layout.words, this.#layout.thread(this.#thread) + ofThread.news, 1);
   }
 
-  /** By the thread, before it says so. */
-  answer(ownStatus: number, payload: Buffer): void {
-    this.#answer.set(payload);
-    this.#words[status] = ownStatus;
-    this.#words[answerBytes] = payload.length;
+  opOf(place: number): number {
+    return this.#layout.words[this.#layout.place(place) + ofPlace.op] ?? 0;
+  }
+
+  bytesOf(place: number): number {
+    return this.#layout.words[this.#layout.place(place) + ofPlace.requestBytes] ?? 0;
+  }
+
+  /** Copies the request into `own`, which is as long. */
+  takeRequest(place: number, own: Buffer): void {
+    const request = this.#layout.request(place, own.length);
+    own.set(request);
+    request.fill(0);
+  }
+
+  /** Without a status: the request makes no sense. */
+  answer(place: number, ownStatus: number | undefined, payload: Buffer): void {
+    const { words } = this.#layout;
+    const at = this.#layout.place(place);
+    this.#layout.answer(place, payload.length).set(payload);
+    words[at + ofPlace.status] = ownStatus ?? noSense;
+    words[at + ofPlace.answerBytes] = payload.length;
+    Atomics.store(words, at + ofPlace.owner, owners.answered);
+    Atomics.add(words, common.answers, 1);
+    Atomics.notify(words, common.answers);
+  }
+
+  get #isOrdered(): boolean {
+    return Atomics.load(this.#layout.words, common.orders) !== this.#heardOrders;
+  }
+
+  #take(): number | undefined {
+    const { words } = this.#layout;
+    for (;;) {
+      const first = Atomics.load(words, common.head);
+      if (first === Atomics.load(words, common.tail)) return undefined;
+      const place = Atomics.load(words, this.#layout.inOrder(first));
+      const at = this.#layout.place(place) + ofPlace.owner;
+      const isMine = Atomics.compareExchange(words, at, owners.nobodyYet, this.#thread) === owners.nobodyYet;
+      // Whoever was first: the next place is the next thread's.
+      Atomics.compareExchange(words, common.head, first, (first + 1) | 0);
+      if (isMine) return place;
+    }
   }
 }

@@ -1,9 +1,9 @@
-// What a thread and the host's main thread say to each other beside requests and answers (thread-memory.ts).
+// What a thread and the host's main thread say to each other beside requests and answers (shared-places.ts).
 import type { MessagePort } from 'node:worker_threads';
 import type { TokenInfo } from '../../model/token-key.js';
-import type { ThreadBuffers } from './thread-memory.js';
 import type { ChosenToken } from './module.js';
 import type { Profile } from './profile.js';
+import type { Shared } from './shared-places.js';
 import type { DescribedTrouble } from './trouble.js';
 
 export interface ThreadData {
@@ -11,9 +11,11 @@ export interface ThreadData {
   readonly modulePath: string | undefined;
   readonly token: ChosenToken;
   readonly info: TokenInfo;
-  readonly buffers: ThreadBuffers;
-  /** From the main thread; read whenever the thread is woken, before what it is woken for. */
-  readonly orders: MessagePort;
+  readonly shared: Shared;
+  /** Its number among the threads of `shared`. */
+  readonly thread: number;
+  /** To and from the main thread. Orders are heard before what was given after them. */
+  readonly port: MessagePort;
 }
 
 /** Handles of the objects with a CKA_ID, in hex, as the index has them. */
@@ -27,14 +29,13 @@ export interface Hint {
 export type ThreadOrder =
   | { readonly type: 'hint'; readonly hint: Hint }
   /** The key is destroyed: the thread's copy goes, too. */
-  | { readonly type: 'forget'; readonly ckaId: string };
+  | { readonly type: 'forget'; readonly ckaId: string }
+  /** It is not needed any longer. */
+  | { readonly type: 'end' };
 
 export type ThreadNews =
   /** It has a session, and waits for requests. */
   | { readonly type: 'ready' }
-  /** The answer lies in the memory. */
-  | { readonly type: 'answered' }
-  | { readonly type: 'malformed' }
   /** It must know the handles first; nothing has been done. `search`: in the token, if the index does not know them. */
   | { readonly type: 'ask'; readonly ckaId: string; readonly search: boolean }
   /** Of a key that it has made. */

@@ -1,75 +1,59 @@
-// A further thread of the host, as the main thread has it: one request at a time goes in, and what it says of it comes out.
-import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
-import type { MonotonicClock } from '../../kernel/clock.js';
-import { threadBuffers, ThreadMemory, type ThreadRequest } from './thread-memory.js';
+// A further thread of the host, as the main thread has it: what it says beside its answers, and what it is told.
+import { setFlagsFromString } from 'node:v8';
+import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads';
+import type { Shared } from './shared-places.js';
 import type { ThreadData, ThreadNews, ThreadOrder } from './thread-messages.js';
+
+/** For threads that start from now on (thread-entry.ts). */
+setFlagsFromString('--expose-gc');
 
 /** Mebibytes of JavaScript: a thread holds a request, an answer, and handles. */
 const resourceLimits = { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 };
 
-export type ThreadStart = Omit<ThreadData, 'buffers' | 'orders'>;
+export type ThreadStart = Omit<ThreadData, 'shared' | 'thread' | 'port'>;
 
-export class TokenThread<Request extends ThreadRequest> {
-  readonly #worker: Worker;
-  readonly #memory: ThreadMemory;
-  readonly #orders: MessagePort;
-  readonly #clock: MonotonicClock;
-  #request: Request | undefined;
-  #sinceMs = 0;
+/** Undefined: it has ended. */
+export type OnNews = (news: ThreadNews | undefined) => void;
 
-  /** `heard` is called for whatever the thread says; without news: it has ended unasked. */
-  constructor(
-    start: ThreadStart,
-    clock: MonotonicClock,
-    heard: (thread: TokenThread<Request>, news: ThreadNews | undefined) => void,
-  ) {
-    const buffers = threadBuffers();
+export interface PoolThread {
+  /** Hears at once what it has said so far. */
+  hear(): void;
+  /** Is read by it when it is told to (pool-memory.ts). */
+  order(order: ThreadOrder): void;
+}
+
+export class TokenThread implements PoolThread {
+  readonly #port: MessagePort;
+  readonly #onNews: OnNews;
+
+  constructor(start: ThreadStart, shared: Shared, thread: number, onNews: OnNews) {
     const { port1, port2 } = new MessageChannel();
-    this.#memory = new ThreadMemory(buffers);
-    this.#orders = port1;
-    this.#clock = clock;
-    const workerData: ThreadData = { ...start, buffers, orders: port2 };
+    this.#port = port1;
+    this.#onNews = onNews;
+    const workerData: ThreadData = { ...start, shared, thread, port: port2 };
     const script = new URL('./thread-entry.js', import.meta.url);
-    this.#worker = new Worker(script, { workerData, transferList: [port2], resourceLimits });
+    const worker = new Worker(script, { workerData, transferList: [port2], resourceLimits });
+    port1.on('message', onNews);
     // The process is kept by its server, not by its threads.
-    this.#worker.unref();
+    worker.unref();
     port1.unref();
-    this.#worker.on('message', (news: ThreadNews) => heard(this, news));
-    this.#worker.on('error', () => undefined);
-    this.#worker.on('exit', () => heard(this, undefined));
+    worker.on('error', () => undefined);
+    worker.on('exit', () => {
+      this.hear();
+      port1.close();
+      onNews(undefined);
+    });
   }
 
-  /** What it is performing. */
-  get request(): Request | undefined {
-    return this.#request;
+  hear(): void {
+    for (;;) {
+      const received = receiveMessageOnPort(this.#port) as { message: ThreadNews } | undefined;
+      if (received === undefined) return;
+      this.#onNews(received.message);
+    }
   }
 
-  /** For how long it has been performing it. */
-  get busyMs(): number {
-    return this.#request === undefined ? 0 : this.#clock.monotonicMs() - this.#sinceMs;
-  }
-
-  /** Only when it performs nothing. What an order says counts from then on. */
-  perform(request: Request, order?: ThreadOrder): void {
-    this.#request = request;
-    this.#sinceMs = this.#clock.monotonicMs();
-    if (order !== undefined) this.order(order);
-    this.#memory.wake(request);
-  }
-
-  /** Heard before the next request is performed, and at once when it performs none. */
   order(order: ThreadOrder): void {
-    this.#orders.postMessage(order);
-    this.#memory.wake();
-  }
-
-  /** The request is over. */
-  release(): void {
-    this.#request?.payload.fill(0);
-    this.#request = undefined;
-  }
-
-  takeAnswer(): { readonly status: number; readonly payload: Buffer } {
-    return this.#memory.takeAnswer();
+    this.#port.postMessage(order);
   }
 }
