@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pkcs11 from 'pkcs11js';
 import { fillKeys, region } from './key-rows.mjs';
 import { family, residentMb } from './processes.mjs';
-import { withManyKeys } from './report.mjs';
+import { withSection } from './report.mjs';
 
 const count = Number(process.argv[2] ?? 100_000);
 const markdown = process.argv[3];
@@ -193,7 +193,8 @@ function report({ empty, started, sealed, after, phases }) {
 try {
   const text = report(await measure());
   console.log(text);
-  if (markdown !== undefined) writeFileSync(markdown, withManyKeys(readFileSync(markdown, 'utf8'), text));
+  if (markdown !== undefined)
+    writeFileSync(markdown, withSection(readFileSync(markdown, 'utf8'), 'Very many keys', text));
 } finally {
   rmSync(home, { recursive: true, force: true });
 }

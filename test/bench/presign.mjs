@@ -1,17 +1,28 @@
-// Encrypt requests signed beforehand, as a Lua table for wrk: the load generator then costs little and signs nothing.
+// Requests signed beforehand, Encrypt's if nothing else is said, as a Lua table for wrk: the load generator then costs little and signs nothing.
 import aws4 from 'aws4';
+
+const encryptInput = (keyId, bytes) => ({ KeyId: keyId, Plaintext: bytes });
 
 /**
  * A wrk script that sends `count` different signed requests in turn, and waits between them `pauseMs` on average. Signatures hold for
- * five minutes.
+ * five minutes. `inputOf`: of 32 bytes in base64.
  */
-export function wrkScript({ port, region, credentials, keyId, count, pauseMs }) {
+export function wrkScript({
+  port,
+  region,
+  credentials,
+  keyId,
+  count,
+  pauseMs,
+  operation = 'Encrypt',
+  inputOf = encryptInput,
+}) {
   const requests = [];
   for (let i = 0; i < count; i++) {
     const plaintext = Buffer.alloc(32, i % 251);
     plaintext.writeUInt32BE(i);
-    const body = JSON.stringify({ KeyId: keyId, Plaintext: plaintext.toString('base64') });
-    const headers = { 'Content-Type': 'application/x-amz-json-1.1', 'X-Amz-Target': 'TrentService.Encrypt' };
+    const body = JSON.stringify(inputOf(keyId, plaintext.toString('base64')));
+    const headers = { 'Content-Type': 'application/x-amz-json-1.1', 'X-Amz-Target': `TrentService.${operation}` };
     const host = `127.0.0.1:${port}`;
     const signed = aws4.sign({ host, method: 'POST', path: '/', service: 'kms', region, body, headers }, credentials);
     const lines = Object.entries(signed.headers).map(([name, value]) => `${name}: ${value}`);

@@ -7,14 +7,19 @@ const whatItIs = `Where the figure for CPU is missed, this is why: one write to 
 request, two for the HMAC, the audit chain; "native: crypto" and "node: crypto"), C_EncryptInit and C_Encrypt ("native: other" of the token host), and Node's HTTP
 server are most of it, and are what the work consists of. The threads that sync the audit log are in the CPU per request and not in this table.`;
 
-/** Of another bench, at the end of the same document. */
-export const manyKeysTitle = '## Very many keys';
+/** Of other benches, at the end of the same document. */
+const sectionsIn = (text) => text.split(/^(?=## )/m).slice(1);
 
-const manyKeysIn = (text) => (text.includes(manyKeysTitle) ? `\n${text.slice(text.indexOf(manyKeysTitle))}` : '');
-
-/** The document with another section about them. */
-export const withManyKeys = (text, section) =>
-  `${text.slice(0, text.length - manyKeysIn(text).length).trimEnd()}\n\n${manyKeysTitle}\n\n${section}`;
+/** The document with another section of this title, at its end if it had none. */
+export function withSection(text, title, section) {
+  const heading = `## ${title}\n`;
+  const [first, ...others] = text.split(/^(?=## )/m);
+  const fresh = `${heading}\n${section.trimEnd()}\n`;
+  const at = others.findIndex((other) => other.startsWith(heading));
+  if (at < 0) others.push(fresh);
+  else others[at] = fresh;
+  return [first, ...others].map((part) => `${part.trimEnd()}\n`).join('\n');
+}
 
 /** What an earlier report says was reached, by the figure's first word or words. */
 function reachedIn(text) {
@@ -77,5 +82,5 @@ export function report(results, profile, earlier = '') {
     lines.push(...profile.map(([part, a, b]) => `| ${part} | ${a.toFixed(1)} | ${b.toFixed(1)} |`));
     lines.push('', whatItIs);
   }
-  return `${lines.join('\n')}\n${manyKeysIn(earlier)}`;
+  return [`${lines.join('\n')}\n`, ...sectionsIn(earlier)].join('\n');
 }

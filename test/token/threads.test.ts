@@ -1,11 +1,10 @@
 // Calls in flight on a token that takes many at once: SoftHSM behind the interposer, whose calls take as long as a device's.
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import pkcs11 from 'pkcs11js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Interposer } from '../support/interposer/interposer.js';
 import type { AccountToken } from './one-account.js';
-import { clientOf, profilePath, SoftStore, type Host } from './soft-token.js';
+import { clientOf, SoftStore, type Host } from './soft-token.js';
+import { threadedProfile } from './threaded-profile.js';
 
 const ckaId = Buffer.alloc(16, 0x11);
 const aad = Buffer.alloc(32);
@@ -16,19 +15,8 @@ let interposer: Interposer;
 let host: Host;
 let token: AccountToken;
 
-/** SoftHSM's profile, with so many calls in flight. */
-function profileOf(callsInFlight: number): string {
-  const profile = JSON.parse(readFileSync(profilePath, 'utf8')) as Record<string, object>;
-  const path = join(store.home, 'profile.json');
-  writeFileSync(
-    path,
-    JSON.stringify({ ...profile, callsInFlight: { value: callsInFlight, because: 'a test says so' } }),
-  );
-  return path;
-}
-
 async function startWith(callsInFlight: number, deadlineMs = 20_000): Promise<void> {
-  host = await store.start({ profilePath: profileOf(callsInFlight) }).ready();
+  host = await store.start({ profilePath: threadedProfile(store, callsInFlight) }).ready();
   token = clientOf(store, { deadlineMs });
   token.ready();
 }
@@ -105,6 +93,30 @@ describe('a token that takes eight calls at once', () => {
     expect(await token.destroyScheduled([ckaId], 1)).toBe(true);
     for (const each of sealed)
       await expect(token.decrypt(ckaId, aad, each)).rejects.toEqual(coded('KeyUnavailableException'));
+  });
+});
+
+describe('sixteen calls where the token opens four sessions', () => {
+  it('are made by as many threads as have one, and each loss is made good within the cap', async () => {
+    interposer.quirk('sessionCap', 5);
+    host = store.start({ profilePath: threadedProfile(store, 16) });
+    token = clientOf(store);
+    // It tells of each thread that found no session.
+    while (!host.messages.some(({ type }) => type === 'ready')) await new Promise((resolve) => setTimeout(resolve, 5));
+    token.ready();
+    // One more is the main thread's, and one is for the thread that makes keys.
+    interposer.quirk('sessionCap', 6);
+    await token.generateKey(ckaId, 'AES_256');
+    await expectOpens(await seals(100));
+    interposer.quirk('sessionCap', interposer.openSessions);
+    for (let round = 0; round < 3; round++) {
+      interposer.loseSessions(2);
+      await expectOpens(await seals(60));
+    }
+    expect(interposer.openSessions).toBeLessThanOrEqual(6);
+    expect(interposer.mostInFlight('C_Encrypt')).toBeLessThanOrEqual(4);
+    expect(interposer.calls('C_Login')).toBe(1);
+    expect(host.child.exitCode).toBeNull();
   });
 });
 

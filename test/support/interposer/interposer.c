@@ -27,8 +27,8 @@ struct row {
 struct control {
   char target[512];
   int32_t sessionCap, lostSessions, isLost, gcm, maxIdBytes, refusedAttribute, tokenObjectsOnly, released, openSessions;
-  int32_t openedSessions, lostUpTo;
-  int32_t spare[117];
+  int32_t openedSessions, lostUpTo, rsaBits;
+  int32_t spare[116];
   struct row rows[functionCount];
 };
 
@@ -279,9 +279,31 @@ static CK_RV refusedTemplate(CK_ATTRIBUTE_PTR template, CK_ULONG n) {
     CALL(name, &s, wrong != CKR_OK ? wrong : real->name args); \
   }
 MAKING(C_CreateObject, (CK_SESSION_HANDLE s, CK_ATTRIBUTE_PTR t, CK_ULONG n, CK_OBJECT_HANDLE_PTR made), t, n, (s, t, n, made))
-MAKING(C_GenerateKey,
-  (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_ATTRIBUTE_PTR t, CK_ULONG n, CK_OBJECT_HANDLE_PTR made),
-  t, n, (s, m, t, n, made))
+
+// As busy as the real module is with a key pair of so many bits: it makes one first, in this session and thread.
+static CK_RV makePair(CK_SESSION_HANDLE s, CK_ULONG bits) {
+  CK_BYTE exponent[] = {1, 0, 1};
+  CK_BBOOL no = CK_FALSE;
+  CK_MECHANISM m = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
+  CK_ATTRIBUTE template[] = {
+    {CKA_TOKEN, &no, sizeof no}, {CKA_MODULUS_BITS, &bits, sizeof bits}, {CKA_PUBLIC_EXPONENT, exponent, sizeof exponent}};
+  CK_OBJECT_HANDLE public, private;
+  CK_RV rv = real->C_GenerateKeyPair(s, &m, template, 3, template, 1, &public, &private);
+  if (rv == CKR_OK) rv = real->C_DestroyObject(s, public);
+  return rv == CKR_OK ? real->C_DestroyObject(s, private) : rv;
+}
+
+static CK_RV generateKey(CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_ATTRIBUTE_PTR t, CK_ULONG n, CK_OBJECT_HANDLE_PTR made) {
+  CK_RV rv = control->rsaBits > 0 ? makePair(s, (CK_ULONG)control->rsaBits) : CKR_OK;
+  return rv == CKR_OK ? real->C_GenerateKey(s, m, t, n, made) : rv;
+}
+
+static CK_RV my_C_GenerateKey(
+  CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_ATTRIBUTE_PTR t, CK_ULONG n, CK_OBJECT_HANDLE_PTR made) {
+  CK_RV wrong = refusedTemplate(t, n);
+  CALL(C_GenerateKey, &s, wrong != CKR_OK ? wrong : generateKey(s, m, t, n, made));
+}
+
 MAKING(C_GenerateKeyPair,
   (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_ATTRIBUTE_PTR p, CK_ULONG pn, CK_ATTRIBUTE_PTR t, CK_ULONG n,
     CK_OBJECT_HANDLE_PTR madePublic, CK_OBJECT_HANDLE_PTR made),

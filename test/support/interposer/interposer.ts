@@ -24,6 +24,7 @@ const switches = {
   openSessions: 544,
   openedSessions: 548,
   lostUpTo: 552,
+  rsaBits: 556,
 } as const;
 const rowsAt = 1024;
 const rowBytes = 32;
@@ -47,7 +48,9 @@ export type Quirk =
   /** An attribute's number: a template that has it is refused. 0: none. */
   | 'refusedAttribute'
   /** 1: no session objects. */
-  | 'tokenObjectsOnly';
+  | 'tokenObjectsOnly'
+  /** C_GenerateKey first makes an RSA key pair of so many bits, and throws it away. 0: it does not. */
+  | 'rsaBits';
 
 /** How AES-GCM works: as in SoftHSM; the token writes its own IV over the caller's zeroes; it appends its own 16 bytes; not at all. */
 export const gcmWays = ['as-is', 'writes-iv', 'appends-iv', 'absent'] as const;
