@@ -1,6 +1,7 @@
 // Calls in flight on a token that takes many at once: SoftHSM behind the interposer, whose calls take as long as a device's.
 import pkcs11 from 'pkcs11js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { NothingMade } from '../../src/ports/token.js';
 import type { Interposer } from '../support/interposer/interposer.js';
 import type { AccountToken } from './one-account.js';
 import { clientOf, SoftStore, type Host } from './soft-token.js';
@@ -40,6 +41,32 @@ async function expectOpens(sealed: readonly Buffer[]): Promise<void> {
   expect(opened).toEqual(sealed.map((_, n) => text(n)));
   expect(new Set(sealed.map((each) => each.toString('hex', 0, 12))).size).toBe(sealed.length);
 }
+
+describe('a gateway that starts and asks for what an earlier one had begun', () => {
+  beforeEach(() => startWith(1));
+
+  it('is told of a key that is still being made', async () => {
+    interposer.delay('C_GenerateKey', 500);
+    const making = token.generateKey(ckaId, 'AES_256');
+    const later = clientOf(store, { deadlineMs: 20_000 });
+    later.ready();
+    try {
+      await later.info();
+      expect(interposer.mostInFlight('C_GenerateKey')).toBe(1);
+      expect(await later.holds(ckaId)).toBe(true);
+      await making;
+    } finally {
+      await later.close();
+    }
+  });
+
+  it('is told that there is none, and then none is made', async () => {
+    expect(await token.holds(ckaId)).toBe(false);
+    await expect(token.generateKey(ckaId, 'AES_256')).rejects.toBeInstanceOf(NothingMade);
+    expect(await token.holds(ckaId)).toBe(false);
+    await token.generateKey(Buffer.alloc(16, 0x12), 'AES_256');
+  });
+});
 
 describe('a token that takes eight calls at once', () => {
   beforeEach(async () => {

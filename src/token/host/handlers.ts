@@ -34,11 +34,13 @@ export interface TokenParts {
   readonly keys: Pick<KeyHandles, 'of'>;
   /** Lets go of whatever sessions have of a key. */
   readonly forget: (ckaId: Buffer) => void;
+  readonly saidAbsent: (ckaId: Buffer) => void;
   readonly objects: KeyObjects;
   readonly deletions: DeletionRecords;
 }
 
-export function createHandlers({ info, cipher, keys, forget, objects, deletions }: TokenParts): Handlers {
+export function createHandlers(parts: TokenParts): Handlers {
+  const { info, cipher, keys, forget, objects, deletions } = parts;
   const macs: Readonly<Record<MacAlgorithm, Mac>> = algorithms;
   const rowSeal = algorithms.HMAC_SHA_256;
   const encrypt = (ckaId: Buffer, aad: Buffer, plaintext: Buffer, reserve: Reserve): Written => {
@@ -53,7 +55,13 @@ export function createHandlers({ info, cipher, keys, forget, objects, deletions 
       isMade: ([ckaId]) => objects.isInToken(ckaId),
       run: ([ckaId, kind]) => objects.generate(ckaId, kind),
     },
-    holds: { run: ([ckaId]) => objects.holds(ckaId) },
+    holds: {
+      run([ckaId]) {
+        const isThere = objects.holds(ckaId);
+        if (!isThere) parts.saidAbsent(ckaId);
+        return isThere;
+      },
+    },
     inventory: { run: ([after, limit]) => objects.page(after, limit) },
     scheduleDestruction: { makes: true, run: ([ckaIds, dueAtMs]) => deletions.schedule(ckaIds, dueAtMs) },
     cancelDestruction: { run: ([ckaIds]) => deletions.cancel(ckaIds) },

@@ -63,6 +63,7 @@ async function start(config: TokenHostConfig): Promise<Running> {
     clock,
     onTrouble: troubles.report,
     onForget: (ckaId) => router.forget(ckaId),
+    onAbsent: (ckaId) => router.saidAbsent(ckaId),
   });
   const router: Router = new Router({
     performer,

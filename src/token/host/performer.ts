@@ -44,6 +44,8 @@ export interface PerformerOptions {
   readonly onTrouble: OnTrouble;
   /** A key was destroyed: whatever other sessions have of it must go, too. */
   readonly onForget?: (ckaId: Buffer) => void;
+  /** A gateway is told that there is no such key. */
+  readonly onAbsent?: (ckaId: Buffer) => void;
 }
 
 export class Performer {
@@ -83,6 +85,7 @@ export class Performer {
         this.#keys.forget(ckaId);
         options.onForget?.(ckaId);
       },
+      saidAbsent: (ckaId) => options.onAbsent?.(ckaId),
       objects: this.#objects,
       deletions: this.#deletions,
     });

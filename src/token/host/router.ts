@@ -4,11 +4,13 @@ import { daemonKeys } from '../../ports/token.js';
 import type { MonotonicClock } from '../../kernel/clock.js';
 import type { Timers } from '../../kernel/timers.js';
 import { calls, type Work } from '../calls.js';
+import { MakingOrder } from './making-order.js';
+import { Malformed } from '../fields.js';
 import { statuses, type Status } from '../wire.js';
 import { TokenLost } from './fault.js';
 import { TokenThread, type ThreadStart } from './thread.js';
 import { ThreadPool, type ThreadPoolOptions } from './thread-pool.js';
-import type { RequestId } from './waiting.js';
+import type { PoolRequest, RequestId } from './waiting.js';
 import type { ThreadNews } from './thread-messages.js';
 import { NotReadYet, type ObjectIndex } from './object-index.js';
 import type { Answers, Performed, Performer } from './performer.js';
@@ -55,6 +57,9 @@ export class Router {
   readonly #pools: readonly (ThreadPool | undefined)[];
   /** Threads that wait for the index to be read. */
   readonly #asking = new Set<Asking>();
+  readonly #order = new MakingOrder();
+  /** The CKA_IDs of keys that the pool is to make, by gateway and request. */
+  readonly #beingMade = new Map<object, Map<number, Buffer>>();
 
   constructor(options: RouterOptions) {
     const { callsInFlight, keyGenerations } = options.profile;
@@ -76,7 +81,12 @@ export class Router {
   perform(id: number, op: number, payload: Buffer, out: Answers, from: object): Routed {
     const pool = this.#pools[op];
     if (pool !== undefined) {
-      if (!pool.take({ id, op, payload, from })) out.commit(id, statuses.internal, 0);
+      const status = this.#take(pool, { id, op, payload, from });
+      if (status !== 'taken') out.commit(id, statuses[status], 0);
+      return 'taken';
+    }
+    if (op === calls.holds.op && this.#beingMade.size > 0) {
+      this.#lookWhenMade(id, Buffer.from(payload), from);
       return 'taken';
     }
     const outcome = this.#options.performer.perform(id, op, payload, out);
@@ -108,10 +118,61 @@ export class Router {
     this.#making.order(order);
   }
 
+  /** A gateway is told that the token has no such key. */
+  saidAbsent(ckaId: Buffer): void {
+    this.#order.saidAbsent(ckaId);
+  }
+
   /** The gateway is gone. */
   leave(from: object): void {
-    this.#using?.forget(from);
-    this.#making.forget(from);
+    for (const pool of [this.#using, this.#making]) {
+      for (const request of pool?.forget(from) ?? []) this.#over(request);
+    }
+  }
+
+  /** A key that was said not to be there is not made. */
+  #take(pool: ThreadPool, request: PoolRequest): Status | 'taken' {
+    const { id, op, payload, from } = request;
+    const ckaId = op === calls.generateKey.op ? madeBy(payload) : undefined;
+    if (ckaId !== undefined) {
+      if (!this.#order.begin(ckaId)) return 'nothingMade';
+      const ofGateway = this.#beingMade.get(from) ?? new Map<number, Buffer>();
+      this.#beingMade.set(from, ofGateway.set(id, Buffer.from(ckaId)));
+    }
+    if (pool.take(request)) return 'taken';
+    this.#over(request);
+    return 'internal';
+  }
+
+  /** Whatever became of it: nothing of it comes any more. */
+  #over({ from, id }: RequestId): void {
+    const ofGateway = this.#beingMade.get(from);
+    const ckaId = ofGateway?.get(id);
+    if (ofGateway === undefined || ckaId === undefined) return;
+    ofGateway.delete(id);
+    if (ofGateway.size === 0) this.#beingMade.delete(from);
+    this.#order.end(ckaId);
+  }
+
+  #lookWhenMade(id: number, payload: Buffer, from: object): void {
+    const answer = (status: number | undefined, bytes: Buffer): void => this.#options.answer(from, id, status, bytes);
+    const ckaId = askedFor(payload);
+    if (ckaId === undefined) {
+      answer(undefined, nothing);
+      return;
+    }
+    this.#order.whenNotUnderWay(ckaId, () => {
+      let room = nothing;
+      const out: Answers = {
+        reserve: (bytes) => (room = Buffer.alloc(bytes)),
+        commit: (_id, status, bytes) => answer(status, room.subarray(0, bytes)),
+      };
+      try {
+        this.#options.performer.perform(id, calls.holds.op, payload, out);
+      } catch (error) {
+        this.#options.onLost(error);
+      }
+    });
   }
 
   /** Whether the pools have anything to do that does not hang. */
@@ -131,8 +192,12 @@ export class Router {
 
   #pool(work: 'using' | 'making', size: number): ThreadPool {
     const { clock, timers, troubles, thread: start, answer, onLost, onHung } = this.#options;
+    const answerTo = (request: RequestId, status: number | undefined, payload: Buffer): void => {
+      this.#over(request);
+      answer(request.from, request.id, status, payload);
+    };
     const refuse = (requests: readonly RequestId[], status: Status): void => {
-      for (const { id, from } of requests) answer(from, id, statuses[status], nothing);
+      for (const request of requests) answerTo(request, statuses[status], nothing);
     };
     const options: ThreadPoolOptions = {
       size,
@@ -143,7 +208,7 @@ export class Router {
       clock,
       timers,
       start: (shared, thread, onNews) => new TokenThread(start, shared, thread, onNews),
-      answered: ({ from, id }, status, payload) => answer(from, id, status, payload),
+      answered: answerTo,
       asked: (thread, ckaId, search) => this.#tell(pool, thread, ckaId, search),
       told: (news) => this.#hear(news),
       onTrouble: troubles.reportDescribed,
@@ -205,5 +270,20 @@ export class Router {
         throw new TokenLost('the index cannot be read', { cause: again });
       }
     }
+  }
+}
+
+/** Undefined for what makes no sense: it is refused where it is performed. */
+const madeBy = (payload: Buffer): Buffer | undefined =>
+  idIn(() => calls.generateKey.args.read(payload, 0, payload.length)[0]);
+const askedFor = (payload: Buffer): Buffer | undefined =>
+  idIn(() => calls.holds.args.read(payload, 0, payload.length)[0]);
+
+function idIn(read: () => Buffer): Buffer | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof Malformed) return undefined;
+    throw error;
   }
 }

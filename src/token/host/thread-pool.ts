@@ -110,9 +110,9 @@ export class ThreadPool {
     this.#memory.ordered();
   }
 
-  /** That gateway is gone: nobody waits for what waits here. */
-  forget(from: object): void {
-    this.#waiting.forget(from);
+  /** That gateway is gone: nobody waits for what waits here, which is given back. What threads may take already is performed. */
+  forget(from: object): readonly RequestId[] {
+    return this.#waiting.forget(from);
   }
 
   get hangs(): boolean {

@@ -40,11 +40,13 @@ export class Waiting {
     return undefined;
   }
 
-  forget(from: object): void {
+  /** Those that are forgotten, without their payloads. */
+  forget(from: object): readonly RequestId[] {
     const queue = this.#queues.get(from) ?? [];
     this.#queues.delete(from);
     this.#size -= queue.length;
     for (const { payload } of queue) payload.fill(0);
+    return queue;
   }
 
   /** Without their payloads: they are not performed. */
