@@ -1,8 +1,8 @@
 // The gateway put together: the only file that names concrete adapters and façades.
-import './process/modest-heap.js';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { openAuditLane } from './audit/lane.js';
+import type { Processes } from './audit/lock.js';
 import { newestRecordMs } from './audit/newest.js';
 import { createAuthenticator } from './authn/authenticate.js';
 import { ensureRootCredentials, type AuditCreation } from './authn/root-credentials.js';
@@ -13,22 +13,24 @@ import { ConnectionTable } from './facades/aws-json/connections.js';
 import { awsJson } from './facades/aws-json/facade.js';
 import { type Core, verifyAudit } from './gateway/core.js';
 import type { Gateway } from './gateway/gateway.js';
-import { liveAsGateway } from './gateway/life.js';
+import { liveAsGateway, type Parts } from './gateway/life.js';
 import { createReadiness } from './gateway/readiness.js';
-import { systemClock } from './kernel/clock.js';
-import { systemRandom } from './kernel/random.js';
-import { systemTimers } from './kernel/timers.js';
+import { type Clock, type MonotonicClock, systemClock } from './kernel/clock.js';
+import { type Disk, systemDisk } from './kernel/disk.js';
+import { type Random, systemRandom } from './kernel/random.js';
+import { systemTimers, type Timers } from './kernel/timers.js';
 import type { Services } from './operations/define.js';
 import { Budgets } from './pipeline/budgets.js';
 import { createMessageCount } from './pipeline/message-count.js';
 import { audited, noticed } from './pipeline/service-event.js';
+import type { Store } from './ports/store.js';
 import { ClockKeeper } from './process/clock-keeper.js';
-import { presentPoint } from './process/clock-point.js';
+import { type ClockPoint, presentPoint } from './process/clock-point.js';
 import { FatalError } from './process/fatal.js';
 import { createFaultLog } from './process/fault-log.js';
 import { hostOf } from './process/host.js';
 import type { Log } from './process/log.js';
-import { createMetrics } from './process/metrics.js';
+import { createMetrics, type Metrics } from './process/metrics.js';
 import { StoreOpenError } from './store/backend.js';
 import { openStore, type StoreOptions } from './store/open.js';
 import type { RegionTokens } from './token/regions.js';
@@ -36,56 +38,86 @@ import type { RegionTokens } from './token/regions.js';
 /** Of one account: a quarter of the places that a gateway has. */
 const requestsInFlight = 1024;
 
-export const runGateway = (): void =>
-  liveAsGateway({
-    clock: systemClock,
-    timers: systemTimers,
-    open,
-    rootCredentials: (gateway) => {
-      const { store, services, config } = gateway;
-      return ensureRootCredentials(store.credentials, services.random, config.accounts, auditAccessKey(gateway));
-    },
-    core,
-    facades: [awsJson, admin],
-  });
+/** What a gateway runs on: a simulation brings its own. */
+export interface Machine {
+  readonly clock: Clock & MonotonicClock;
+  readonly timers: Timers;
+  readonly random: Random;
+  /** The audit log's. */
+  readonly disk: Disk;
+  /** Undefined: this machine's. */
+  readonly processes: Processes | undefined;
+  readonly openStore: (options: StoreOptions) => Promise<Store>;
+  /** The moment, by its clock and since its start. */
+  readonly present: () => ClockPoint;
+  readonly createMetrics: () => Metrics;
+}
 
-async function open(config: GatewayConfig, tokens: RegionTokens, log: Log): Promise<Gateway> {
+const machine: Machine = {
+  clock: systemClock,
+  timers: systemTimers,
+  random: systemRandom,
+  disk: systemDisk,
+  processes: undefined,
+  openStore,
+  present: () => presentPoint(systemClock.now()),
+  createMetrics,
+};
+
+export const runGateway = (): void => liveAsGateway(partsOn(machine));
+
+export const partsOn = (machine: Machine): Parts => ({
+  clock: machine.clock,
+  timers: machine.timers,
+  open: (config, tokens, log) => open(machine, config, tokens, log),
+  rootCredentials: (gateway) => {
+    const { store, services, config } = gateway;
+    return ensureRootCredentials(store.credentials, services.random, config.accounts, auditAccessKey(gateway));
+  },
+  core,
+  facades: [awsJson, admin],
+});
+
+async function open(machine: Machine, config: GatewayConfig, tokens: RegionTokens, log: Log): Promise<Gateway> {
+  const { clock, timers, random, disk } = machine;
   const storeFolder = join(config.home, 'store');
   mkdirSync(storeFolder, { recursive: true, mode: 0o700 });
-  const store = await openOrTell({
+  const store = await openOrTell(machine, {
     path: join(storeFolder, 'hsm-bridge.db'),
     tokens,
     defaultRegion: config.defaultRegion,
-    clock: systemClock,
-    timers: systemTimers,
-    random: systemRandom,
+    clock,
+    timers,
+    random,
     onBroken: (table, id) => refused(table, id),
     onFault: (fault) => faulty(fault),
     shared: config.gateways > 1,
   });
-  const newestMs = await newestRecordMs(join(config.home, 'audit'));
+  const newestMs = await newestRecordMs(join(config.home, 'audit'), disk);
   const audit = await openAuditLane({
     directory: join(config.home, 'audit'),
     lane: config.lane,
-    clock: systemClock,
-    timers: systemTimers,
-    random: systemRandom,
+    clock,
+    timers,
+    random,
+    disk,
+    ...(machine.processes === undefined ? {} : { processes: machine.processes }),
     awsRegion: config.defaultRegion,
   });
   // After its lane is its own: what an earlier life left is then known to be abandoned.
   const life = await store.lives.begin({
-    host: hostOf(config.home, systemRandom),
+    host: hostOf(config.home, random),
     lane: config.lane,
     lanes: config.gateways,
   });
   const base = {
     store,
     audit,
-    clock: systemClock,
+    clock,
     clockDoubt: () => keeper.doubt(),
-    random: systemRandom,
+    random,
     life,
-    timers: systemTimers,
+    timers,
     tokens,
   };
   const services = { ...base, countMessage: createMessageCount(base) };
@@ -102,13 +134,13 @@ async function open(config: GatewayConfig, tokens: RegionTokens, log: Log): Prom
     log.error(`the database is refused, and nothing is served: ${fault}`);
     note('StoreRefused', { fault });
   };
-  const metrics = createMetrics();
+  const metrics = machine.createMetrics();
   tokens.onTrouble((keyStore, trouble) => metrics.tokenTrouble(keyStore, trouble));
   const connections = new ConnectionTable({
-    clock: systemClock,
+    clock,
     dropped: (reason) => metrics.connectionDropped(reason),
   });
-  const keeper = createKeeper(config, services, newestMs, log);
+  const keeper = createKeeper(machine, config, services, newestMs, log);
   return {
     config,
     services,
@@ -119,14 +151,15 @@ async function open(config: GatewayConfig, tokens: RegionTokens, log: Log): Prom
     connections,
     metrics,
     log,
-    clock: systemClock,
-    timers: systemTimers,
+    clock,
+    timers,
     ending: new AbortController(),
   };
 }
 
 /** What is said of the machine's clock goes into the audit log, too. */
 function createKeeper(
+  { present }: Machine,
   { home, defaultRegion: region }: GatewayConfig,
   services: Services,
   newest: number | undefined,
@@ -134,7 +167,7 @@ function createKeeper(
 ): ClockKeeper {
   return new ClockKeeper({
     home,
-    present: () => presentPoint(systemClock.now()),
+    present,
     newestRecordMs: newest,
     onHeld(why) {
       const remedy = `set it right, or, if it is right, type hsm-bridge confirm-clock --home ${home}`;
@@ -178,7 +211,7 @@ function core(gateway: Gateway, addresses: Core['addresses']): Core {
 }
 
 /** What only an operator can mend is told as such. */
-async function openOrTell(options: StoreOptions): ReturnType<typeof openStore> {
+async function openOrTell({ openStore }: Machine, options: StoreOptions): Promise<Store> {
   try {
     return await openStore(options);
   } catch (error) {

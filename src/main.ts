@@ -6,6 +6,7 @@ import './process/no-core.js';
 // Roles that only the supervisor starts; what they are to do comes through the process channel.
 switch (process.argv[2]) {
   case 'gateway': {
+    await import('./process/modest-heap.js');
     const { runGateway } = await import('./compose.js');
     runGateway();
     break;

@@ -4,7 +4,7 @@ import { type Disk, systemDisk } from '../kernel/disk.js';
 import type { Timers } from '../kernel/timers.js';
 import type { Random } from '../kernel/random.js';
 import { type AuditLane, CommittingLane } from './committing-lane.js';
-import { lockLane } from './lock.js';
+import { lockLane, type Processes } from './lock.js';
 import { recoverLane } from './recover.js';
 import { laneDirectory } from './segment.js';
 import { SegmentWriter } from './segment-writer.js';
@@ -17,6 +17,7 @@ export interface AuditLaneOptions {
   readonly lane: number;
   readonly clock: Clock;
   readonly disk?: Disk;
+  readonly processes?: Processes;
   readonly timers: Timers;
   readonly random: Random;
   readonly segmentBytes?: number;
@@ -41,7 +42,14 @@ export async function openAuditLane(options: AuditLaneOptions): Promise<AuditLan
   if (!Number.isInteger(lane) || lane < 0) throw new RangeError('a lane is a whole number from 0');
   const directory = laneDirectory(options.directory, lane);
   await disk.makeDirectory(directory);
-  const lock = await lockLane(disk, options.timers, directory, lane, options.lockWaitMs ?? defaultLockWaitMs);
+  const lock = await lockLane(
+    disk,
+    options.timers,
+    directory,
+    lane,
+    options.lockWaitMs ?? defaultLockWaitMs,
+    options.processes,
+  );
   try {
     const recovered = await recoverLane(disk, directory, lane, mostScanBytes);
     const writer = new SegmentWriter(disk, directory, segmentBytes);

@@ -16,6 +16,13 @@ export interface LaneLock {
   release(): Promise<void>;
 }
 
+/** How processes are told apart; a simulation has many in one. */
+export interface Processes {
+  /** Of this process, among all that ever ran on this machine; it goes into a mark. */
+  readonly self: string;
+  readonly isAlive: (owner: string) => boolean;
+}
+
 export const lockMark = 'lock';
 const released = 'released';
 const pollMs = 50;
@@ -27,8 +34,8 @@ export async function lockLane(
   directory: string,
   lane: number,
   waitMs: number,
+  { self, isAlive }: Processes = systemProcesses(),
 ): Promise<LaneLock> {
-  const self = describe(process.pid);
   for (let waitedMs = 0; ;) {
     const top = (await listMarks(disk, directory, lockMark)).at(-1) ?? 0;
     const owner = top === 0 ? released : await readOwner(disk, markPath(directory, lockMark, top));
@@ -71,10 +78,13 @@ async function readOwner(disk: Disk, path: string): Promise<string | undefined> 
   }
 }
 
-function isAlive(owner: string): boolean {
-  const pid = Number(owner.split('.')[0]);
-  return Number.isInteger(pid) && pid > 0 && describe(pid) === owner;
-}
+const systemProcesses = (): Processes => ({
+  self: describe(process.pid),
+  isAlive(owner) {
+    const pid = Number(owner.split('.')[0]);
+    return Number.isInteger(pid) && pid > 0 && describe(pid) === owner;
+  },
+});
 
 /** pid.start.boot. Without /proc all processes look alike: then no mark is ever superseded. */
 function describe(pid: number): string {

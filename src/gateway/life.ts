@@ -36,7 +36,18 @@ export interface Parts {
 /** How long a start waits for its reconcile. */
 const settleFirstMs = 2_000;
 
-const send = (message: FromGateway): void => void process.send?.(message);
+/** What a gateway says to its supervisor, and how it ends before it is told to. */
+export interface Outside {
+  readonly send: (message: FromGateway) => void;
+  readonly exit: () => void;
+}
+
+const outside: Outside = {
+  send: (message) => void process.send?.(message),
+  exit: () => process.exit(1),
+};
+const { send } = outside;
+
 const logOf = ({ lane, mode, logLevel }: GatewayConfig): Log =>
   createLog(`gateway-${lane}`, mode === 'dev' ? 'text' : 'json', logLevel);
 
@@ -66,7 +77,7 @@ export function liveAsGateway(parts: Parts): void {
         const addresses = new BoundAddresses(message.config.listeners, sockets, parts.clock, log);
         parts
           .open(message.config, tokens, log)
-          .then((gateway) => start(parts, gateway, addresses))
+          .then((gateway) => serve(parts, gateway, addresses, outside))
           .then((started) => (serving = started), reportAndExit(log));
         break;
       }
@@ -91,12 +102,18 @@ export function liveAsGateway(parts: Parts): void {
   });
 }
 
-interface Serving {
+export interface Serving {
   renewTls(): void;
   stop(): Promise<void>;
 }
 
-async function start(parts: Parts, gateway: Gateway, addresses: BoundAddresses): Promise<Serving> {
+/** Settles what must be settled first, opens the addresses, and says that it is ready. */
+export async function serve(
+  parts: Pick<Parts, 'rootCredentials' | 'core' | 'facades'>,
+  gateway: Gateway,
+  addresses: BoundAddresses,
+  { send, exit }: Outside,
+): Promise<Serving> {
   const { config, store, tokens, log, timers } = gateway;
   await settleAudit(gateway);
   const first = defaultKeyStore(config.defaultRegion);
@@ -127,7 +144,7 @@ async function start(parts: Parts, gateway: Gateway, addresses: BoundAddresses):
   const job = upkeepJob(gateway, settler);
   const cancelBeats = heartbeat(gateway, timers, () => {
     log.error('another gateway holds this one to be gone: it ends, and is started again');
-    process.exit(1);
+    exit();
   });
   gateway.ending.signal.addEventListener('abort', cancelBeats);
   send({ type: 'ready', ...(rootCredentials === undefined ? {} : { rootCredentials: rootCredentials.map(sent) }) });

@@ -1,6 +1,6 @@
 // The token as a gateway has it: requests pipelined over a UNIX socket to the token host, askers in turn. A request is sent once at most,
 // and every one is settled: by its answer, by its deadline, or by the host's death. Nothing here is ever replayed.
-import { connect, type Socket } from 'node:net';
+import { connect, type IpcSocketConnectOpts, type Socket } from 'node:net';
 import type { MonotonicClock } from '../kernel/clock.js';
 import { BridgeError, type ErrorCode } from '../kernel/errors.js';
 import type { Cancel, Timers } from '../kernel/timers.js';
@@ -21,9 +21,18 @@ export interface TokenClientOptions {
   readonly timers: Timers;
   /** The host had something to do for a whole deadline and answered nothing: it hangs. Called once for each connection. */
   readonly onOverrun: () => void;
+  /** `connect` of node:net; a simulation brings its own. */
+  readonly connect?: Connect;
   /** How many requests that use keys there may be; one more gets ThrottlingException. */
   readonly turns?: Partial<TurnsOptions>;
 }
+
+/** What is used of a connection. */
+export type Connection = Pick<Socket, 'write' | 'destroy'> & {
+  on(event: 'connect' | 'close' | 'error', listener: () => void): unknown;
+  once(event: 'close', listener: () => void): unknown;
+};
+export type Connect = (options: IpcSocketConnectOpts) => Connection;
 
 export interface TokenClient {
   /** The token for the calls of one account or of the daemon. They are as many as are configured; each is remembered. */
@@ -71,7 +80,7 @@ class SocketToken implements TokenClient {
   readonly #readBuffer = Buffer.alloc(readBufferBytes);
   #callsInFlight = 1;
   #writer: FrameWriter | undefined;
-  #socket: Socket | undefined;
+  #socket: Connection | undefined;
   #nextId = 0;
   #flushScheduled = false;
   #connectAgain = false;
@@ -199,8 +208,9 @@ class SocketToken implements TokenClient {
     this.#connectAgain = false;
     this.#silence.reset();
     const decoder = new FrameDecoder((id, status, payload) => this.#answer(id, status, payload));
-    const socket: Socket = connect({
-      path: this.#options.socketPath,
+    const { socketPath: path, connect: open = connect } = this.#options;
+    const socket: Connection = open({
+      path,
       onread: {
         buffer: this.#readBuffer,
         callback: (length) => {
@@ -221,7 +231,7 @@ class SocketToken implements TokenClient {
     });
   }
 
-  #connected(socket: Socket): void {
+  #connected(socket: Connection): void {
     this.#writer = new FrameWriter((bytes, written) => socket.write(bytes, written));
     this.#using.open(windowOf(this.#callsInFlight));
     this.#making.open();

@@ -5,7 +5,7 @@ import { BridgeError } from '../kernel/errors.js';
 import type { Timers } from '../kernel/timers.js';
 import { keyStoreName, type KeyStoreRef } from '../model/key-store.js';
 import type { Token, Tokens } from '../ports/token.js';
-import { connectToken, type TokenClient } from './client.js';
+import { connectToken, type Connect, type TokenClient } from './client.js';
 import type { TrafficState } from './traffic.js';
 
 export interface RegionTokensOptions {
@@ -14,6 +14,8 @@ export interface RegionTokensOptions {
   readonly deadlineMs: number;
   readonly clock: MonotonicClock;
   readonly timers: Timers;
+  /** Undefined: over a socket. */
+  readonly connect?: Connect;
   /** Once for each. */
   readonly onWanted: (keyStore: KeyStoreRef) => void;
   readonly onOverrun: (keyStore: KeyStoreRef) => void;
@@ -61,10 +63,11 @@ export function createRegionTokens(options: RegionTokensOptions): RegionTokens {
   const listeners: ((keyStore: KeyStoreRef) => void)[] = [];
   const troubleListeners: ((keyStore: KeyStoreRef, trouble: Trouble) => void)[] = [];
   for (const { region, keyStore: name, socketPath } of options.keyStores) {
-    const { deadlineMs, clock, timers } = options;
+    const { deadlineMs, clock, timers, connect } = options;
     const keyStore: KeyStoreRef = { region, keyStore: name };
     const onOverrun = (): void => options.onOverrun(keyStore);
-    const client = connectToken({ socketPath, deadlineMs, clock, timers, onOverrun });
+    const given = { socketPath, deadlineMs, clock, timers, onOverrun };
+    const client = connectToken(connect === undefined ? given : { ...given, connect });
     const entry: Entry = { keyStore, client, wanted: false, up: false };
     const known = regions.get(region) ?? { keyStores: [], byName: new Map<string | undefined, Entry>() };
     known.keyStores.push(keyStore);
