@@ -1,5 +1,5 @@
-// Three projects: `unit` needs nothing but this source; `whole` runs real tokens, processes and clients; `module` has the files that load a
-// token's library into the test's own process. The files of the first two share their workers' processes: none may leave anything behind.
+// Four projects: `unit` needs nothing but this source, and neither does `simulation`; `whole` runs real tokens, processes and clients; `module` has the
+// files that load a token's library into the test's own process. The files of `unit` and `whole` share their workers' processes: none may leave anything behind.
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
@@ -11,7 +11,7 @@ const env = { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' };
 const module = ['test/token/answers.test.ts', 'test/token/known-answers.test.ts'];
 
 /** What takes longest, the longest first: begun late, it would keep one worker busy when the others have ended. */
-const longest = ['fault/steps', 'packaging/image', 'fault/kill'];
+const longest = ['packaging/image', 'simulation/even-seeds', 'simulation/odd-seeds', 'fault/kill', 'fault/steps'];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -44,6 +44,7 @@ export default defineConfig({
         },
       },
       { test: { ...whole, name: 'module', include: module } },
+      { test: { ...whole, name: 'simulation', include: ['test/simulation/**/*.test.ts'] } },
     ],
   },
 });
