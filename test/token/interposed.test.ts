@@ -7,6 +7,7 @@ import { NothingMade } from '../../src/ports/token.js';
 import type { Interposer } from '../support/interposer/interposer.js';
 import type { AccountToken } from './one-account.js';
 import { clientOf, SoftStore, type Host } from './soft-token.js';
+import { threadedProfile } from './threaded-profile.js';
 
 const ckaId = Buffer.alloc(16, 0x11);
 const aad = Buffer.alloc(32);
@@ -142,6 +143,16 @@ describe('a host that starts', () => {
     for (let start = 0; start < 3; start++) await expectFatal('wrong-pin');
     expect(interposer.calls('C_Login')).toBe(1);
     expect(existsSync(store.socketPath)).toBe(false);
+  });
+
+  it('that hangs in its login is no reason to offer the PIN again', async () => {
+    interposer.hang('C_Login');
+    const host = store.start({ profilePath: threadedProfile(store, 8) });
+    while (interposer.calls('C_Login') === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    // As its supervisor does, when the time for its start is over.
+    await host.kill();
+    for (let start = 0; start < 2; start++) await expectFatal('login-unclear');
+    expect(interposer.calls('C_Login')).toBe(1);
   });
 
   it.each([
