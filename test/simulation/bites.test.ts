@@ -3,7 +3,7 @@ import { expect, it, vi } from 'vitest';
 import { bugs, type Bug } from './bugs.js';
 import type { Verdict } from './simulate.js';
 
-const mostSeeds = 200;
+const mostSeeds = 400;
 
 /** In a world of modules of its own, with these in the place of the daemon's. */
 async function firstFinding({ modules }: Bug): Promise<Verdict | undefined> {

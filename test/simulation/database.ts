@@ -26,7 +26,8 @@ export async function openSimulatedStore(
   const caches: Shared[] = [];
   const { timers, random, onFault, path, clock } = options;
   const real = await openSqlite(path, { timers, random, onFault });
-  process.onEnd(() => void real.close());
+  // Once what was under way is rolled back: a connection that is closed in a transaction keeps its lock until it is collected.
+  process.onEnd(() => schedule.after(0, () => void real.close()));
   const step = (): Promise<void> => process.step(schedule.between(0.01, schedule.chance(0.02) ? 20 : 0.3));
   const steps: KyselyPlugin = {
     transformQuery: ({ node }) => node,

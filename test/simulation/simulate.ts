@@ -39,7 +39,7 @@ async function firstWorld(): Promise<World> {
 
 export async function simulate(seed: number): Promise<Verdict> {
   const after = await (template ??= firstWorld());
-  const world = new World({ seed, gateways: 1 + (seed % 3), after });
+  const world = new World({ seed, gateways: seed % 6 === 0 ? 3 : 1 + (seed % 2), after });
   try {
     return await new Simulation(world).run();
   } finally {
@@ -81,7 +81,9 @@ class Simulation {
     await this.#start();
     await this.#load();
     await this.#calm();
-    if (schedule.chance(0.15)) await this.#delete();
+    const dice = schedule.random();
+    if (dice < 0.04) await this.#delete();
+    else if (dice < 0.12) await this.#mislead();
     await this.#drive('the last look', expectAnswersHold(this.#world, this.#daemon, this.#known));
     this.#daemon.kill();
     await schedule.run(10);
@@ -96,8 +98,8 @@ class Simulation {
       { length: 3 },
       (_, number) => new Caller(number, this.#world, this.#daemon, this.#known),
     );
-    this.#chaos.begin(schedule.between(40, 600), 8);
-    await this.#drive('the load', Promise.all(callers.map((caller) => caller.run(9))));
+    this.#chaos.begin(schedule.between(40, 400), 6);
+    await this.#drive('the load', Promise.all(callers.map((caller) => caller.run(5))));
     this.#chaos.end();
   }
 
@@ -112,6 +114,18 @@ class Simulation {
     await this.#start();
     // More than two turns of the upkeep, and more than the silence after which a life is over.
     await this.#quietly(2.5 * minuteMs);
+  }
+
+  /** The clock says that weeks have passed, to a daemon that runs and to one that starts, until somebody sets it right. */
+  async #mislead(): Promise<void> {
+    const { schedule, clock } = this.#world;
+    clock.offsetMs = schedule.between(8, 20) * dayMs;
+    await this.#quietly(1.5 * minuteMs);
+    this.#daemon.kill();
+    await schedule.run(10);
+    await this.#start();
+    await this.#quietly(1.5 * minuteMs);
+    await this.#calm();
   }
 
   /** Days without the daemon, an operator's word that the clock is right, and the hour that deletions wait; things end meanwhile. */
@@ -141,7 +155,7 @@ class Simulation {
   async #quietly(ms: number): Promise<void> {
     const { schedule } = this.#world;
     const { strideMs } = schedule;
-    schedule.strideMs = 50_000;
+    schedule.strideMs = 55_000;
     await schedule.run(ms);
     schedule.strideMs = strideMs;
   }
