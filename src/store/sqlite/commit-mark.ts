@@ -1,6 +1,6 @@
 // Tells for half a microsecond whether a commit may have happened, by the header of SQLite's WAL index (the -shm file), which each commit
 // rewrites ("WAL-mode File Format", 2.1); `PRAGMA data_version` would take ten times as long. Never says no when there was one.
-import { openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 
 /** One of the two copies of the header: version, change counter, last frame, checksums, salts. */
 const headerBytes = 48;
@@ -11,7 +11,7 @@ const counter = 2;
 const mostCommitsBetween = 64;
 
 export class CommitMark {
-  readonly #file: number | undefined;
+  #file: number | undefined;
   readonly #now = new Int32Array(headerBytes / 4);
   readonly #seen = new Int32Array(headerBytes / 4);
   readonly #counted = new Int32Array(headerBytes / 4);
@@ -52,6 +52,12 @@ export class CommitMark {
     }
   }
 
+  /** Once the database is closed: closing a file ends all locks that the process holds on it (fcntl(2)), SQLite's too. */
+  close(): void {
+    if (this.#file !== undefined) closeSync(this.#file);
+    this.#file = undefined;
+  }
+
   /** True when the header is another than at the last call, or cannot be relied on. */
   moved(): boolean {
     if (this.#file === undefined || !this.#trusted) return true;
@@ -74,7 +80,6 @@ export class CommitMark {
 /** It is 32 bits wide, and goes round. */
 export const commitsBetween = (before: number, after: number): number => (after - before) >>> 0;
 
-/** The file is never closed: that would end the locks that SQLite holds on it in this process (fcntl(2)). */
 function open(path: string): number | undefined {
   try {
     return openSync(path, 'r');

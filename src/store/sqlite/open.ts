@@ -83,7 +83,10 @@ function backend(db: Kysely<PlainTables>, connection: SqliteConnection, mark: Co
     mayHaveChanged: () => mark.moved(),
     changes: () => notices.changes(),
     // The -wal file may stay: SQLite reads it at the next start.
-    close: () => db.destroy(),
+    async close() {
+      await db.destroy();
+      mark.close();
+    },
   };
 }
 

@@ -12,13 +12,13 @@ const ivsPerDraw = 32;
 const mostRandomBytes = 2048;
 /** The kernel draws anew when a machine is resumed from a snapshot and says so; a generator in this process knows nothing of it. */
 const kernelGenerator = '/dev/urandom';
+let kernelFile: number | undefined;
 /** What sealing adds: IV and tag. */
 export const sealBytes = ivBytes + tagBytes;
 
 export class Cipher {
   readonly #session: TokenSession;
   readonly #gcm: GcmMechanism;
-  readonly #kernel = openSync(kernelGenerator, 'r');
   readonly #mixed = Buffer.alloc(mostRandomBytes);
   readonly #ivs = Buffer.alloc(ivsPerDraw * ivBytes);
   #nextIv = 0;
@@ -95,7 +95,8 @@ export class Cipher {
   random(out: Buffer): void {
     this.tokenRandom(out);
     const mixed = this.#mixed;
-    if (readSync(this.#kernel, mixed, 0, out.length, null) !== out.length)
+    kernelFile ??= openSync(kernelGenerator, 'r');
+    if (readSync(kernelFile, mixed, 0, out.length, null) !== out.length)
       throw new TokenLost('the kernel gave no bytes');
     for (let i = 0; i < out.length; i++) out[i] = (out[i] ?? 0) ^ (mixed[i] ?? 0);
     mixed.fill(0, 0, out.length);
