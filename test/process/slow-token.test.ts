@@ -126,7 +126,8 @@ it('keeps nobody else waiting beyond a turn or so', async () => {
   for (const call of calls) {
     const answeredBefore = answered;
     await call();
-    expect(answered - answeredBefore).toBeLessThanOrEqual(tokenCalls * window);
+    // One window more: of what was answered before, its callers may hear now.
+    expect(answered - answeredBefore).toBeLessThanOrEqual((tokenCalls + 1) * window);
   }
   isOver = true;
   expect((await flood).every(({ status }) => status === 'fulfilled')).toBe(true);

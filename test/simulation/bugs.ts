@@ -124,9 +124,6 @@ export const bugs: readonly Bug[] = [
       }),
       [source('process/clock-keeper')]: ({ ClockKeeper }: typeof clockKeeper) => ({
         ClockKeeper: class extends ClockKeeper {
-          override doubt(): undefined {
-            return undefined;
-          }
           override look(): Promise<undefined> {
             return Promise.resolve(undefined);
           }

@@ -140,7 +140,7 @@ class Simulation {
     this.#chaos.begin(minuteMs / 2, 6, ends);
     await this.#quietly(4 * minuteMs);
     await this.#calm();
-    await this.#quietly(62 * minuteMs);
+    await this.#quietly(68 * minuteMs);
     for (const key of this.#known.keys) if (key.state === 'PendingDeletion') key.state = 'Deleted';
   }
 
