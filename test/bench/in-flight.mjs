@@ -1,6 +1,6 @@
 // Calls in flight on a token that takes many at once: a real daemon over its wire, on SoftHSM behind the interposer, which adds 2 ms to each Encrypt and
 // each GenerateMac (half to the Init, half to the call). What counts are the ratios to 16 ÷ 2 ms, and CPU for each operation.
-//   scripts/setup --bench && node test/bench/in-flight.mjs [--seconds 8] [--warm 10] [--markdown FILE, whose section about them it writes]
+//   scripts/setup --bench && node test/bench/in-flight.mjs [--seconds 8] [--warm 10] [--connections 64] [--markdown FILE, whose section about them it writes]
 // Four daemons, one after the other: one call in flight, for its memory; sixteen; sixteen, one of which hangs; and SoftHSM's own profile while keys are
 // made, each of which takes as long as an RSA-4096 pair, because the interposer makes one, too.
 import { execFileSync, spawn } from 'node:child_process';
@@ -25,6 +25,7 @@ const { values: options } = parseArgs({
   options: {
     seconds: { type: 'string', default: '8' },
     warm: { type: 'string', default: '10' },
+    connections: { type: 'string', default: '64' },
     markdown: { type: 'string' },
   },
 });
@@ -32,8 +33,8 @@ const [seconds, warmSeconds] = [Number(options.seconds), Number(options.warm)];
 const inFlight = 16;
 const delayMs = 2;
 const ideal = (inFlight * 1000) / delayMs;
-/** Half of the window's 64 places are an account's that is alone: more would wait in the gateway, before everybody else's. */
-const connections = 32;
+/** What is beyond an account's half of the window, 32 places, waits in the gateway. */
+const connections = Number(options.connections);
 const keysMade = 20;
 const region = 'us-east-1';
 const deadlineMs = 3000;
@@ -291,6 +292,8 @@ async function withOneHung() {
   const keyId = await createKey(daemon);
   delay(delayMs);
   await wrk(daemon, keyId, { duration: warmSeconds });
+  // What the load left under way is answered: the next call is the one that hangs.
+  await sleep(500);
   const before = interposer.calls('C_Encrypt');
   interposer.hang('C_Encrypt');
   const begunMs = performance.now();
