@@ -23,6 +23,8 @@ export class Daemon {
   #supervisor: Process | undefined;
   #everServed = false;
   readonly #running = new Set<Process>();
+  /** What each gateway is told arrives in order. */
+  readonly #channels = new WeakMap<Gateway, (arrive: () => void) => void>();
 
   constructor(world: World) {
     this.#world = world;
@@ -120,8 +122,6 @@ export class Daemon {
     for (let next = 1; next < this.#world.settings.gateways; next += 1)
       this.#supervisor?.after(1, () => this.#startGateway(next));
   }
-
-  readonly #channels = new WeakMap<Gateway, (arrive: () => void) => void>();
 
   #tell(gateway: Gateway | undefined, what: (told: Gateway) => void): void {
     if (gateway !== undefined) this.#channels.get(gateway)?.(() => what(gateway));

@@ -1,6 +1,5 @@
 // One machine: its clocks, its disk, its token, and what runs on it. All that happens in it follows from the seed.
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
-import { existsSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { settingsSchema, type Settings } from '../../src/config/schema.js';
@@ -34,6 +33,8 @@ export class World {
   readonly settings: Settings;
   readonly database: DatabaseFaults = { failingWrites: 0 };
   readonly #ids: () => number;
+  /** Processes, by what the audit log's marks call them. */
+  readonly #alive = new Set<string>();
   #boots = 1;
   #bootedAtMs = 0;
 
@@ -67,8 +68,6 @@ export class World {
       createMetrics: () => noMetrics,
     };
   }
-
-  readonly #alive = new Set<string>();
 
   /** It runs from now on. */
   begin(process: Process): Process {
