@@ -31,7 +31,10 @@ export interface Token {
    * NothingMade when that is certain; after any other error the key may be there.
    */
   generateKey(ckaId: Buffer, kind: TokenKind): Promise<void>;
-  /** Is there an object with this CKA_ID, of whatever kind? */
+  /**
+   * Is there an object with this CKA_ID, of whatever kind? One that is being made is waited for; after a no, none of this CKA_ID is made any more
+   * by the same token host (NothingMade), whoever had asked for it before.
+   */
   holds(ckaId: Buffer): Promise<boolean>;
   /**
    * Records in the token that these keys may be destroyed once `dueAtMs` has come; it takes the place of what was recorded of them

@@ -12,7 +12,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TestDaemon, until } from '../support/daemon.js';
 import { eventsById, expectedObjects, expectSoundAudit, sql, tokenObjects } from '../support/inside.js';
 import { Outages } from './outages.js';
-import { remember, type Remembered, runLoad, seeded } from './load.js';
+import { seeded } from '../support/seeded.js';
+import { remember, type Remembered, runLoad } from './load.js';
 
 const regions = ['us-east-1', 'ap-northeast-2'];
 const operations = 10_000;

@@ -16,18 +16,6 @@ import {
 } from '@aws-sdk/client-kms';
 import type { Outages } from './outages.js';
 
-/** Seeded, so that a failure can be run again: uniform in [0, 1). */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  // mulberry32
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 export interface Ciphertext {
   readonly region: string;
   readonly keyArn: string;

@@ -1,17 +1,6 @@
 // The one order of everything that happens in a simulated world: by its time, and by a seeded draw among what happens at the same one. Time
 // passes only here; whatever is not an event of this list runs to its end within the event that began it.
 
-/** Uniform in [0, 1): mulberry32. The same seed gives the same numbers on every machine. */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 interface Happening {
   readonly atMs: number;
   readonly rank: number;

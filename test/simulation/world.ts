@@ -10,7 +10,8 @@ import { openSimulatedStore, type DatabaseFaults } from './database.js';
 import { SimulatedDisk } from './disk.js';
 import { account, region } from './gateway.js';
 import { MachineClock, type Process } from './process.js';
-import { Schedule, seeded } from './schedule.js';
+import { seeded } from '../support/seeded.js';
+import { Schedule } from './schedule.js';
 import { SimulatedToken } from './token.js';
 
 /** 2026-01-01. */
